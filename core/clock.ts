@@ -1,0 +1,154 @@
+/**
+ * The machine's time: the one host timer that serves all its timers, and the rules of virtual time. Virtual time moves
+ * by itself when no softirq is pending, two turns of the event loop passed without an entry, and no hold is open; or by
+ * hand, with `advance`, `step` and `runUntilIdle`.
+ */
+import type { Platform, VirtualPlatform } from "./platform.ts";
+import { Timers } from "./timer.ts";
+
+/** The part of {@linkcode Machine} that keeps time. */
+export abstract class Clock extends Timers {
+  /** The door to the outside. */
+  readonly platform: Platform;
+  /** Counts entries: virtual time waits for quiet. */
+  activity: number = 0;
+  /** Ended. */
+  closed: boolean = false;
+  readonly #auto: boolean;
+  #armedAt = Infinity;
+  #holds = 0;
+  #watching = false;
+  #quiet = 0;
+  #seen = 0;
+
+  /** A clock; `auto`: virtual time advances by itself. */
+  constructor(platform: Platform, auto: boolean) {
+    super();
+    this.platform = platform;
+    this.#auto = auto;
+    this.refresh();
+    this.timers.now = this.deferrable.now = this.jiffies;
+  }
+
+  /** Begins an entry. */
+  abstract enter(): void;
+  /** Ends an entry. */
+  abstract exit(): void;
+  /** Runs softirqs that were left to ksoftirqd. */
+  protected abstract drain(): void;
+
+  /** Reads the clock. */
+  refresh(): void {
+    this.now = this.platform.now();
+    this.jiffies = Math.floor(this.now / 1e6) | 0;
+  }
+
+  /** After each outermost exit: the host must call again when the next timer is due. */
+  protected rest(): void {
+    if (this.platform.virtual) this.#watch();
+    else this.#arm();
+  }
+
+  #tick = (): void => {
+    this.#armedAt = Infinity;
+    this.hrtimers.touched = true;
+    if (!this.closed) this.#interrupt();
+  };
+
+  /** One host timer for all: armed only when it must fire earlier than it would. */
+  #arm(): void {
+    const { hrtimers, timers, deferrable } = this;
+    if (!hrtimers.touched && !timers.touched && !deferrable.touched) return;
+    hrtimers.touched = timers.touched = deferrable.touched = false;
+    const next = this.nextTimer(true);
+    if (next === Infinity || next >= this.#armedAt || this.closed) return;
+    this.#armedAt = next;
+    this.platform.setTimer(next, this.#tick);
+  }
+
+  // ---- virtual time
+
+  /** Moves virtual time forward by `ns`, running all that falls due, in order. A TypeError on a real platform. */
+  advance(ns: number): void {
+    const clock = this.#virtual();
+    const end = clock.time + ns;
+    this.drain();
+    while (this.nextTimer(true) <= end) this.#jump(clock, this.nextTimer(true));
+    this.#jump(clock, end);
+  }
+
+  /** Runs the next timer. False: there is none that keeps time running. A TypeError on a real platform. */
+  step(): boolean {
+    const clock = this.#virtual();
+    this.drain();
+    const next = this.nextTimer(false);
+    if (next !== Infinity) this.#jump(clock, next);
+    return next !== Infinity;
+  }
+
+  /**
+   * Runs until nothing is left to do; deferrable timers do not count. At most `limit` ns of virtual time, default an
+   * hour. A TypeError on a real platform.
+   */
+  runUntilIdle(limit: number = 3600e9): void {
+    const end = this.#virtual().time + limit;
+    this.drain();
+    while (this.nextTimer(false) <= end && this.step());
+  }
+
+  /** Virtual time stands still while a hold is open: real I/O is under way. */
+  hold(): Disposable {
+    let open = true;
+    this.#holds++;
+    return {
+      [Symbol.dispose]: () => {
+        if (!open) return;
+        open = false;
+        this.#holds--;
+        this.rest();
+      },
+    };
+  }
+
+  #virtual(): VirtualPlatform {
+    if (this.platform.virtual) return this.platform as VirtualPlatform;
+    throw new TypeError("Cannot move time: this machine has a real platform; make it without `platform`");
+  }
+
+  #jump(clock: VirtualPlatform, to: number): void {
+    if (to > clock.time) clock.time = to;
+    this.#interrupt();
+    this.drain();
+  }
+
+  #interrupt(): void {
+    this.enter();
+    this.runTimers();
+    this.exit();
+  }
+
+  #moves(): boolean {
+    return this.#auto && !this.closed && this.#holds === 0 && this.nextTimer(false) !== Infinity;
+  }
+
+  /** Two quiet turns of the event loop, then the next timer: the user's code always gets its say first. */
+  #watch(): void {
+    if (this.#watching || !this.#moves()) return;
+    this.#watching = true;
+    this.#quiet = 0;
+    this.platform.nextTurn(this.#look);
+  }
+
+  #look = (): void => {
+    this.#watching = false;
+    if (!this.#moves()) return;
+    this.#watching = true;
+    this.platform.nextTurn(this.#look);
+    if (this.activity !== this.#seen) this.#quiet = 0;
+    this.#seen = this.activity;
+    if (++this.#quiet <= 2) return;
+    this.#quiet = 0;
+    this.step();
+    this.#seen = this.activity;
+  };
+}

@@ -1,0 +1,135 @@
+/**
+ * Where a packet enters the stack. Linux: net/core/dev.c, __netif_receive_skb_core(), netif_rx(), process_backlog().
+ */
+import type { Net } from "./net.ts";
+import { IFF_UP, type NetDevice, RX_HANDLER_ANOTHER, RX_HANDLER_CONSUMED, type TapFn } from "./net_device.ts";
+import type { SkBuff } from "./sk_buff.ts";
+import { DROP } from "./drop_reason.ts";
+import { runTaps } from "./transmit.ts";
+import { G_NET, TP_NETIF_RECEIVE_SKB, TP_NETIF_RX } from "./event_bus.ts";
+
+/** A handler of an EtherType. Linux: struct packet_type. */
+export interface PacketType {
+  /** EtherType in host order. */
+  readonly type: number;
+  /** Only this device, or all. */
+  readonly dev: NetDevice | null;
+  /** Shown when it throws. Default: its number. */
+  readonly name?: string;
+  /** Receives; `data` is at the network header. Takes ownership of `skb`. */
+  readonly func: (skb: SkBuff, dev: NetDevice) => void;
+}
+
+/** Packet types of a net, compiled: at index `type & 15` the handlers of that bucket. */
+export class PacketTypeTable {
+  /** Handlers by `type & 15`. */
+  readonly buckets: (readonly PacketType[])[] = Array.from({ length: 16 }, () => []);
+  /** Taps of all devices. */
+  taps: readonly TapFn[] = [];
+
+  /** Adds a handler. Linux: dev_add_pack(). */
+  add(pt: PacketType): () => void {
+    const i = pt.type & 15;
+    this.buckets[i] = [...this.buckets[i], pt];
+    return () => {
+      this.buckets[i] = this.buckets[i].filter((p) => p !== pt);
+    };
+  }
+}
+
+/** Registers a handler for an EtherType. Linux: dev_add_pack(), net/core/dev.c. */
+export function devAddPack(net: Net, pt: PacketType): Disposable {
+  return net.registration(() => net.ptypes.add(pt));
+}
+
+/** Registers a tap on all devices of a net. Linux: dev_add_pack() with ETH_P_ALL. */
+export function devAddTap(net: Net, fn: TapFn): Disposable {
+  return net.registration(() => {
+    net.ptypes.taps = [...net.ptypes.taps, fn];
+    return () => {
+      net.ptypes.taps = net.ptypes.taps.filter((t) => t !== fn);
+    };
+  });
+}
+
+/**
+ * Delivers a packet whose link header has been read: taps, the netdev hook, the device's handler, the packet type.
+ * Linux: __netif_receive_skb_core(), net/core/dev.c. Takes ownership of `skb`.
+ */
+export function netifReceiveSkb(skb: SkBuff): void {
+  const dev = skb.dev!;
+  const net = dev.net;
+  const pool = skb.pool;
+  const outer = pool.currentId;
+  pool.currentId = skb.id;
+  net.machine.cpu.processed++;
+  skb.networkHeader = skb.data;
+  skb.macLen = skb.data - skb.macHeader;
+  skb.skbIif = dev.ifindex;
+  if ((net.machine.bus.mask & G_NET) !== 0) net.machine.bus.hit(TP_NETIF_RECEIVE_SKB, skb, skb.len, 0, dev);
+  if (net.ptypes.taps.length !== 0 || dev.taps.length !== 0) runTaps(skb, dev, false);
+  if (dev.ingress === null || dev.ingress(skb) === 0) {
+    if (dev.rxHandler === null || handleRx(skb, dev)) deliver(skb, dev, net);
+  }
+  pool.currentId = outer;
+}
+
+/** Whether the packet goes on to the packet types. */
+function handleRx(skb: SkBuff, dev: NetDevice): boolean {
+  const verdict = dev.rxHandler!(skb);
+  if (verdict === RX_HANDLER_CONSUMED) return false;
+  if (verdict === RX_HANDLER_ANOTHER) {
+    netifReceiveSkb(skb);
+    return false;
+  }
+  return true;
+}
+
+function deliver(skb: SkBuff, dev: NetDevice, net: Net): void {
+  const type = skb.protocol;
+  const bucket = net.ptypes.buckets[type & 15];
+  let last: PacketType | null = null;
+  for (let i = 0; i < bucket.length; i++) {
+    const pt = bucket[i];
+    if (pt.type !== type || (pt.dev !== null && pt.dev !== dev)) continue;
+    if (last !== null) {
+      const twin = skb.clone();
+      if (twin !== null) call(last, twin, dev);
+      else dev.stats.rxDropped++;
+    }
+    last = pt;
+  }
+  if (last !== null) return call(last, skb, dev);
+  dev.stats.rxDropped++;
+  net.drop(skb, DROP.UNHANDLED_PROTO);
+}
+
+function call(pt: PacketType, skb: SkBuff, dev: NetDevice): void {
+  try {
+    pt.func(skb, dev);
+  } catch (error) {
+    dev.net.pluginError(pt.name ?? `the handler of EtherType 0x${pt.type.toString(16)}`, error);
+    if (skb.live !== 0) dev.net.drop(skb, DROP.PLUGIN_ERROR);
+  }
+}
+
+/**
+ * Queues a packet on the CPU's backlog; the next softirq receives it. False: the backlog was full and it was dropped.
+ * Linux: netif_rx(). Takes ownership of `skb`.
+ */
+export function netifRx(skb: SkBuff): boolean {
+  const net = skb.dev!.net;
+  const machine = net.machine;
+  const cpu = machine.cpu;
+  if ((machine.bus.mask & G_NET) !== 0) machine.bus.hit(TP_NETIF_RX, skb, skb.len, 0, skb.dev);
+  const up = (skb.dev!.flags & IFF_UP) !== 0;
+  if (!up || cpu.backlog.qlen >= machine.maxBacklog) {
+    if (up) cpu.dropped++;
+    skb.dev!.stats.rxDropped++;
+    net.drop(skb, up ? DROP.CPU_BACKLOG : DROP.DEV_READY);
+    return false;
+  }
+  cpu.backlog.enqueue(skb);
+  cpu.backlogNapi!.schedule();
+  return true;
+}

@@ -1,0 +1,145 @@
+/**
+ * CPUs and softirqs: the machine's loop. Linux: kernel/softirq.c.
+ *
+ * Softirqs run when the outermost interrupt or system call ends. After 10 restarts or 2 ms they leave the rest to
+ * ksoftirqd, which is the next turn of the event loop: the user's own code gets its share under any load. As in Linux
+ * since 6.5, a softirq that is raised while ksoftirqd waits for its turn still runs on interrupt exit.
+ */
+import type { Machine } from "./machine.ts";
+import type { Napi } from "./napi.ts";
+import type { Qdisc } from "./transmit.ts";
+import { SkbQueue } from "./sk_buff.ts";
+import { G_IRQ, TP_KSOFTIRQD_WAKE, TP_SOFTIRQ_ENTRY, TP_SOFTIRQ_EXIT, TP_SOFTIRQ_RAISE } from "./event_bus.ts";
+
+/** `NET_TX_SOFTIRQ`: rescheduled qdiscs. */
+export const NET_TX_SOFTIRQ = 2;
+/** `NET_RX_SOFTIRQ`: NAPI. */
+export const NET_RX_SOFTIRQ = 3;
+
+/** A system call, or the user's own code. */
+export const CTX_PROCESS = 0;
+/** An interrupt handler. */
+export const CTX_HARDIRQ = 1;
+/** A softirq on interrupt exit, or a timer. */
+export const CTX_SOFTIRQ = 2;
+/** A softirq in ksoftirqd. */
+export const CTX_KSOFTIRQD = 3;
+/** Names of the contexts, by number. */
+export const CONTEXT_NAMES: readonly string[] = ["process", "hardirq", "softirq", "ksoftirqd"];
+
+const MAX_SOFTIRQ_RESTART = 10;
+const MAX_SOFTIRQ_TIME = 2e6;
+
+/** One CPU: its pending softirqs and its softnet data. A record in one thread; nothing is locked. */
+export class Cpu {
+  /** Number. */
+  readonly id: number;
+  /** Bits of pending softirqs. */
+  pending: number = 0;
+  /** CTX_*: where the code that runs now was entered. */
+  context: number = CTX_PROCESS;
+  /** Softirqs are running. */
+  inSoftirq: boolean = false;
+  /** ksoftirqd has been woken and has work. */
+  ksoftirqd: boolean = false;
+  /** A turn of the event loop is asked for. */
+  turnAsked: boolean = false;
+  /** Times ksoftirqd was woken. */
+  ksoftirqdWakes: number = 0;
+  /** Times softirqs were entered. */
+  softirqRuns: number = 0;
+  /** NAPI contexts that wait for a poll. Linux: softnet_data.poll_list. */
+  pollHead: Napi | null = null;
+  /** Last of them. */
+  pollTail: Napi | null = null;
+  /** Packets of virtual devices that wait for the backlog's NAPI. Linux: input_pkt_queue. */
+  readonly backlog: SkbQueue = new SkbQueue();
+  /** The backlog's NAPI. */
+  backlogNapi: Napi | null = null;
+  /** Qdiscs that want to be run again. Linux: output_queue. */
+  outputQueue: Qdisc | null = null;
+  /** Packets that came by. /proc/net/softnet_stat column 1. */
+  processed: number = 0;
+  /** Packets dropped because the backlog was full. Column 2. */
+  dropped: number = 0;
+  /** Runs of NET_RX that used their budget or their time up. Column 3. */
+  timeSqueeze: number = 0;
+  /** Depth of transmit in transmit: virtual devices stacked on one another. */
+  xmitRecursion: number = 0;
+
+  /** A CPU. */
+  constructor(id: number) {
+    this.id = id;
+  }
+}
+
+/** Marks softirq `nr` as pending on `cpu`. Linux: __raise_softirq_irqoff(). */
+export function raiseSoftirq(machine: Machine, cpu: Cpu, nr: number): void {
+  if ((cpu.pending & (1 << nr)) !== 0) return;
+  cpu.pending |= 1 << nr;
+  if ((machine.bus.mask & G_IRQ) !== 0) machine.bus.hit(TP_SOFTIRQ_RAISE, null, nr, 0, cpu);
+}
+
+/** Runs pending softirqs on interrupt exit; what is too much is left to ksoftirqd. Linux: handle_softirqs(). */
+export function doSoftirq(machine: Machine, cpu: Cpu): void {
+  if (!cpu.inSoftirq && runSoftirqs(machine, cpu, CTX_SOFTIRQ)) wakeKsoftirqd(machine, cpu);
+}
+
+/** Runs until nothing is pending, or the limits are reached: then true. */
+function runSoftirqs(machine: Machine, cpu: Cpu, context: number): boolean {
+  const before = cpu.context;
+  const end = machine.now + MAX_SOFTIRQ_TIME;
+  cpu.inSoftirq = true;
+  cpu.context = context;
+  cpu.softirqRuns++;
+  for (let left = MAX_SOFTIRQ_RESTART; cpu.pending !== 0 && left > 0; left--) {
+    const pending = cpu.pending;
+    cpu.pending = 0;
+    if ((pending & (1 << NET_TX_SOFTIRQ)) !== 0) runOne(machine, cpu, NET_TX_SOFTIRQ);
+    if ((pending & (1 << NET_RX_SOFTIRQ)) !== 0) runOne(machine, cpu, NET_RX_SOFTIRQ);
+    if (machine.now >= end) break;
+  }
+  cpu.context = before;
+  cpu.inSoftirq = false;
+  return cpu.pending !== 0;
+}
+
+function runOne(machine: Machine, cpu: Cpu, nr: number): void {
+  if ((machine.bus.mask & G_IRQ) !== 0) machine.bus.hit(TP_SOFTIRQ_ENTRY, null, nr, 0, cpu);
+  if (nr === NET_RX_SOFTIRQ) machine.netRxAction(cpu);
+  else machine.netTxAction(cpu);
+  if ((machine.bus.mask & G_IRQ) !== 0) machine.bus.hit(TP_SOFTIRQ_EXIT, null, nr, 0, cpu);
+}
+
+function wakeKsoftirqd(machine: Machine, cpu: Cpu): void {
+  if (!cpu.ksoftirqd) {
+    cpu.ksoftirqd = true;
+    cpu.ksoftirqdWakes++;
+    if ((machine.bus.mask & G_IRQ) !== 0) machine.bus.hit(TP_KSOFTIRQD_WAKE, null, cpu.pending, 0, cpu);
+  }
+  askTurn(machine, cpu);
+}
+
+function askTurn(machine: Machine, cpu: Cpu): void {
+  if (cpu.turnAsked) return;
+  cpu.turnAsked = true;
+  machine.platform.nextTurn(() => {
+    cpu.turnAsked = false;
+    runKsoftirqd(machine, cpu);
+  });
+}
+
+/**
+ * One pass of ksoftirqd: softirqs until the limits, then the event loop gets a turn. Linux: run_ksoftirqd().
+ * `Machine.runUntilIdle()` calls it without waiting for the event loop.
+ */
+export function runKsoftirqd(machine: Machine, cpu: Cpu): void {
+  if (!cpu.ksoftirqd || machine.closed) return;
+  machine.enter();
+  const current = machine.cpu;
+  machine.cpu = cpu;
+  cpu.ksoftirqd = runSoftirqs(machine, cpu, CTX_KSOFTIRQD);
+  if (cpu.ksoftirqd) askTurn(machine, cpu);
+  machine.cpu = current;
+  machine.leave();
+}

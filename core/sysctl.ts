@@ -1,0 +1,143 @@
+/**
+ * Linux's tunables by Linux's names, per net. Linux: net/core/sysctl_net_core.c, Documentation/networking/ip-sysctl.rst.
+ *
+ * A plugin defines a knob with its default and a setter that writes a plain field; the path reads the field. Names
+ * with a device (`net.ipv4.conf.eth0.rp_filter`) belong to one *tree* whose owner resolves the rest of the name.
+ */
+import { registerNow, type Registrar } from "./event_bus.ts";
+
+/** One knob. */
+export interface SysctlDef {
+  /** Linux's default. A number, or several (`tcp_rmem`). */
+  readonly value: number | readonly number[];
+  /** Smallest value. Default: none. */
+  readonly min?: number;
+  /** Largest value. Default: none. */
+  readonly max?: number;
+  /** Writes the plain field that the path reads. Called once at definition too. */
+  readonly apply: (value: number, all: readonly number[]) => void;
+}
+
+/** Resolves names below a prefix. */
+export interface SysctlTree {
+  /** The value, or undefined: no such name. */
+  get(rest: string): number | undefined;
+  /** Sets; false: no such name. */
+  set(rest: string, value: number): boolean;
+  /** All names below the prefix. */
+  list(): string[];
+}
+
+interface Knob {
+  def: SysctlDef;
+  values: readonly number[];
+}
+
+/**
+ * The tunables of a net.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Sysctl } from "@netpath/stack/core";
+ *
+ * const sysctl = new Sysctl();
+ * let ttl = 0;
+ * sysctl.define("net.ipv4.ip_default_ttl", { value: 64, min: 1, max: 255, apply: (v) => ttl = v });
+ * sysctl.set("net.ipv4.ip_default_ttl", 32);
+ * assertEquals(ttl, 32);
+ * ```
+ */
+export class Sysctl {
+  readonly #register: Registrar;
+  readonly #knobs = new Map<string, Knob>();
+  readonly #trees = new Map<string, SysctlTree>();
+  /** What was set by hand outlives the plugin that defined it: it is swapped, not reset. */
+  readonly #set = new Map<string, readonly number[]>();
+
+  /** No tunables yet. */
+  constructor(registrar: Registrar = registerNow) {
+    this.#register = registrar;
+  }
+
+  /** Defines a knob; a value that was set before (by the plugin that is swapped) is kept. */
+  define(name: string, def: SysctlDef): Disposable {
+    return this.#register(() => {
+      const values = this.#set.get(name) ?? (typeof def.value === "number" ? [def.value] : def.value);
+      const knob = { def, values };
+      this.#knobs.set(name, knob);
+      def.apply(values[0], values);
+      return () => {
+        if (this.#knobs.get(name) === knob) this.#knobs.delete(name);
+      };
+    });
+  }
+
+  /** Owns all names that begin with `prefix` (with its final dot). */
+  defineTree(prefix: string, tree: SysctlTree): Disposable {
+    return this.#register(() => {
+      this.#trees.set(prefix, tree);
+      return () => {
+        if (this.#trees.get(prefix) === tree) this.#trees.delete(prefix);
+      };
+    });
+  }
+
+  /** The value; of several, the first. An unknown name is a TypeError with the nearest names. */
+  get(name: string): number {
+    const knob = this.#knobs.get(name);
+    if (knob !== undefined) return knob.values[0];
+    const at = this.#tree(name);
+    const found = at?.tree.get(at.rest);
+    if (found === undefined) throw this.#unknown(name);
+    return found;
+  }
+
+  /** All values of a knob that has several. */
+  getAll(name: string): readonly number[] {
+    return this.#knobs.get(name)?.values ?? [this.get(name)];
+  }
+
+  /** Sets a value, or several; out of range is a RangeError, an unknown name a TypeError. */
+  set(name: string, value: number | readonly number[]): void {
+    const values = typeof value === "number" ? [value] : value;
+    const knob = this.#knobs.get(name);
+    if (knob === undefined) {
+      const at = this.#tree(name);
+      if (at === undefined || !at.tree.set(at.rest, values[0])) throw this.#unknown(name);
+      return;
+    }
+    const { min = -Infinity, max = Infinity } = knob.def;
+    for (const v of values) {
+      if (!Number.isFinite(v) || v < min || v > max) {
+        throw new RangeError(`Cannot set ${name} to ${v}: it takes a number from ${min} to ${max}`);
+      }
+    }
+    if (values.length !== knob.values.length) {
+      throw new RangeError(`Cannot set ${name}: it takes ${knob.values.length} values, not ${values.length}`);
+    }
+    knob.values = [...values];
+    this.#set.set(name, knob.values);
+    knob.def.apply(values[0], knob.values);
+  }
+
+  /** All names, sorted. */
+  list(): string[] {
+    const names = [...this.#knobs.keys()];
+    for (const [prefix, tree] of this.#trees) names.push(...tree.list().map((rest) => prefix + rest));
+    return names.sort();
+  }
+
+  #tree(name: string): { tree: SysctlTree; rest: string } | undefined {
+    for (const [prefix, tree] of this.#trees) {
+      if (name.startsWith(prefix)) return { tree, rest: name.slice(prefix.length) };
+    }
+    return undefined;
+  }
+
+  #unknown(name: string): TypeError {
+    const last = name.split(".").at(-1) ?? name;
+    const near = this.list().filter((n) => n.endsWith(last) || n.includes(last.slice(0, 6))).slice(0, 3);
+    return new TypeError(`Unknown sysctl ${name}${near.length > 0 ? `: did you mean ${near.join(" or ")}?` : ""}`);
+  }
+}

@@ -1,0 +1,345 @@
+/**
+ * Where a packet leaves the stack: queue discipline and driver, both in the sender's context. Linux: net/core/dev.c,
+ * __dev_queue_xmit(), validate_xmit_skb(), dev_hard_start_xmit(); net/sched/sch_generic.c, __qdisc_run().
+ */
+import type { Machine } from "./machine.ts";
+import type { Cpu } from "./softirq.ts";
+import { NET_TX_SOFTIRQ, raiseSoftirq } from "./softirq.ts";
+import { CHECKSUM_PARTIAL, SkbQueue, type SkBuff } from "./sk_buff.ts";
+import {
+  IFF_UP,
+  NETDEV_TX_BUSY,
+  NETDEV_TX_OK,
+  type NetDevice,
+  NETIF_F_FRAGLIST,
+  NETIF_F_HW_CSUM,
+  NETIF_F_SG,
+} from "./net_device.ts";
+import { skbChecksumHelp } from "./skb_copy.ts";
+import { gsoFeature, gsoSegment } from "./offload.ts";
+import { DROP } from "./drop_reason.ts";
+import {
+  G_NET,
+  TP_NET_DEV_QUEUE,
+  TP_NET_DEV_START_XMIT,
+  TP_NET_DEV_XMIT,
+  TP_QDISC_DEQUEUE,
+  TP_QDISC_ENQUEUE,
+} from "./event_bus.ts";
+
+/** Packets that one run of a qdisc sends before others get a turn. Linux: net.core.dev_weight. */
+export const QDISC_QUOTA = 64;
+const XMIT_RECURSION_LIMIT = 8;
+
+/** Result of a queue discipline's `enqueue`: queued or sent. */
+export const NET_XMIT_SUCCESS = 0;
+/** Dropped. */
+export const NET_XMIT_DROP = 1;
+/** Congestion: queued, but something was dropped or will be. */
+export const NET_XMIT_CN = 2;
+
+/** A kind of queue discipline. Linux: struct Qdisc_ops. */
+export interface QdiscOps {
+  /** `pfifo_fast`. */
+  readonly name: string;
+  /** May be skipped while empty. Linux: TCQ_F_CAN_BYPASS. */
+  readonly canBypass: boolean;
+  /** Prepares `q.priv`; false: the options are refused. */
+  init(q: Qdisc, options: Readonly<Record<string, unknown>>): boolean;
+  /** Queues. Takes ownership of `skb`. Returns NET_XMIT_*. */
+  enqueue(skb: SkBuff, q: Qdisc): number;
+  /** The next to send, which the caller then owns, or null. */
+  dequeue(q: Qdisc): SkBuff | null;
+  /** Drops all that it holds; returns how many. */
+  reset(q: Qdisc): number;
+}
+
+/** A queue discipline on a transmit queue. Linux: struct Qdisc. */
+export class Qdisc {
+  /** Its kind. */
+  ops: QdiscOps;
+  /** The device. */
+  readonly dev: NetDevice;
+  /** The transmit queue. */
+  readonly txq: NetdevQueue;
+  /** Packets held; kept by the kind. */
+  qlen: number = 0;
+  /** Bytes held; kept by the kind. */
+  backlog: number = 0;
+  /** Packets dropped. */
+  drops: number = 0;
+  /** Packets that the driver refused and that were put back. */
+  requeues: number = 0;
+  /** Packets sent through it. */
+  packets: number = 0;
+  /** Being run. */
+  running: boolean = false;
+  /** Packets that were taken from it and not sent; they go first. Linux: gso_skb. */
+  readonly requeued: SkbQueue = new SkbQueue();
+  /** On the CPU's output queue. */
+  scheduled: boolean = false;
+  /** Link of the output queue. */
+  nextSched: Qdisc | null = null;
+  /** The kind's own state. */
+  priv: unknown = null;
+
+  /** What it was made with. */
+  readonly options: Readonly<Record<string, unknown>>;
+
+  /** A discipline of kind `ops` on `txq`. */
+  constructor(ops: QdiscOps, txq: NetdevQueue, options: Readonly<Record<string, unknown>> = {}) {
+    this.ops = ops;
+    this.options = options;
+    this.txq = txq;
+    this.dev = txq.dev;
+  }
+}
+
+/** One transmit queue of a device. Linux: struct netdev_queue. */
+export class NetdevQueue {
+  /** The device. */
+  readonly dev: NetDevice;
+  /** Number. */
+  readonly index: number;
+  /** The driver's ring is full. Linux: __QUEUE_STATE_DRV_XOFF. */
+  stopped: boolean = false;
+  /** Queue discipline, null: noqueue. */
+  qdisc: Qdisc | null = null;
+  /** Times it was stopped. */
+  stops: number = 0;
+
+  /** A queue. */
+  constructor(dev: NetDevice, index: number) {
+    this.dev = dev;
+    this.index = index;
+  }
+}
+
+/**
+ * Sends a packet that has its link header through its device. Returns NET_XMIT_*.
+ * Linux: __dev_queue_xmit(), net/core/dev.c. Takes ownership of `skb`.
+ */
+export function devQueueXmit(skb: SkBuff): number {
+  const dev = skb.dev!;
+  const machine = dev.net.machine;
+  skb.macHeader = skb.data;
+  if ((machine.bus.mask & G_NET) !== 0) machine.bus.hit(TP_NET_DEV_QUEUE, skb, skb.len, 0, dev);
+  if ((dev.flags & IFF_UP) === 0) {
+    dev.stats.txDropped++;
+    dev.net.drop(skb, DROP.DEV_READY);
+    return NET_XMIT_DROP;
+  }
+  const txq = dev.txq.length === 1 ? dev.txq[0] : dev.txq[dev.ops.selectQueue(skb, dev) % dev.txq.length];
+  const q = txq.qdisc;
+  return q === null ? xmitNoqueue(skb, dev, txq, machine) : xmitQdisc(skb, q, txq, machine);
+}
+
+function xmitNoqueue(skb: SkBuff, dev: NetDevice, txq: NetdevQueue, machine: Machine): number {
+  const cpu = machine.cpu;
+  if (cpu.xmitRecursion > XMIT_RECURSION_LIMIT) {
+    dev.stats.txDropped++;
+    dev.net.drop(skb, DROP.RECURSION_LIMIT);
+    return NET_XMIT_DROP;
+  }
+  let list = validateXmit(skb, dev);
+  cpu.xmitRecursion++;
+  let rc = list === null ? NET_XMIT_DROP : NET_XMIT_SUCCESS;
+  while (list !== null) {
+    const next: SkBuff | null = list.next;
+    list.next = null;
+    if (txq.stopped || hardStartXmit(list, dev, machine, next !== null) !== NETDEV_TX_OK) {
+      dev.stats.txDropped++;
+      dev.net.drop(list, DROP.FULL_RING);
+      rc = NET_XMIT_DROP;
+    }
+    list = next;
+  }
+  cpu.xmitRecursion--;
+  return rc;
+}
+
+function xmitQdisc(skb: SkBuff, q: Qdisc, txq: NetdevQueue, machine: Machine): number {
+  if (q.ops.canBypass && q.qlen === 0 && !q.running && q.requeued.qlen === 0 && !txq.stopped) {
+    q.running = true;
+    q.packets++;
+    const refused = directXmit(skb, txq.dev, machine, false);
+    if (refused !== null) putBack(q, refused);
+    q.running = false;
+    if (refused === null && q.qlen > 0) qdiscRun(q, machine);
+    return NET_XMIT_SUCCESS;
+  }
+  if ((machine.bus.mask & G_NET) !== 0) machine.bus.hit(TP_QDISC_ENQUEUE, skb, q.qlen, 0, q);
+  if (machine.skbs.debug) skb.holder = `qdisc ${q.ops.name} on ${q.dev.name}`;
+  const rc = q.ops.enqueue(skb, q);
+  qdiscRun(q, machine);
+  return rc;
+}
+
+/**
+ * Sends what the discipline gives, at most the quota; the rest is left to NET_TX. The next packet is taken before this
+ * one is sent, so that the driver is told truly whether another follows. Linux: __qdisc_run().
+ */
+export function qdiscRun(q: Qdisc, machine: Machine): void {
+  const txq = q.txq;
+  if (q.running || txq.stopped) return;
+  q.running = true;
+  let quota = QDISC_QUOTA;
+  let skb = dequeueSkb(q, machine);
+  while (skb !== null) {
+    const next: SkBuff | null = --quota > 0 ? dequeueSkb(q, machine) : null;
+    const refused = directXmit(skb, txq.dev, machine, next !== null);
+    if (refused !== null || txq.stopped) {
+      if (next !== null) q.requeued.requeue(next);
+      if (refused !== null) putBack(q, refused);
+      break;
+    }
+    skb = next;
+  }
+  q.running = false;
+  if (quota <= 0 && q.qlen + q.requeued.qlen > 0) netifSchedule(q, machine);
+}
+
+/** Linux: dequeue_skb(), net/sched/sch_generic.c. */
+function dequeueSkb(q: Qdisc, machine: Machine): SkBuff | null {
+  let skb = q.requeued.qlen > 0 ? q.requeued.dequeue() : null;
+  if (skb === null) {
+    skb = q.ops.dequeue(q);
+    if (skb === null) return null;
+    q.packets++;
+  }
+  if ((machine.bus.mask & G_NET) !== 0) machine.bus.hit(TP_QDISC_DEQUEUE, skb, q.qlen, 0, q);
+  return skb;
+}
+
+/**
+ * Gives a packet, or its segments, to the driver. Returns what it refused, which the caller then owns, or null.
+ * Linux: sch_direct_xmit(). Takes ownership of `skb`.
+ */
+function directXmit(skb: SkBuff, dev: NetDevice, machine: Machine, more: boolean): SkBuff | null {
+  let list = validateXmit(skb, dev);
+  while (list !== null) {
+    const next: SkBuff | null = list.next;
+    list.next = null;
+    if (hardStartXmit(list, dev, machine, more || next !== null) === NETDEV_TX_BUSY) {
+      list.next = next;
+      return list;
+    }
+    list = next;
+  }
+  return null;
+}
+
+/** Stops the queue and puts what the driver refused in front again, in order. Linux: dev_requeue_skb(). */
+function putBack(q: Qdisc, refused: SkBuff): void {
+  if (!q.txq.stopped) netifTxStopQueue(q.txq);
+  q.requeues++;
+  let last: SkBuff | null = null;
+  for (let skb: SkBuff | null = refused; skb !== null;) {
+    const next: SkBuff | null = skb.next;
+    skb.next = last;
+    last = skb;
+    skb = next;
+  }
+  while (last !== null) {
+    const before: SkBuff | null = last.next;
+    q.requeued.requeue(last);
+    last = before;
+  }
+}
+
+/** Shows a packet to the taps. Linux: dev_queue_xmit_nit(). Borrows `skb`. */
+export function runTaps(skb: SkBuff, dev: NetDevice, outgoing: boolean): void {
+  try {
+    for (const tap of dev.net.ptypes.taps) tap(skb, dev, outgoing);
+    for (const tap of dev.taps) tap(skb, dev, outgoing);
+  } catch (error) {
+    dev.net.pluginError(`a tap of ${dev.name}`, error);
+  }
+}
+
+/** Calls the driver. Takes ownership of `skb` unless it returns NETDEV_TX_BUSY. Linux: dev_hard_start_xmit(). */
+function hardStartXmit(skb: SkBuff, dev: NetDevice, machine: Machine, more: boolean): number {
+  if (dev.net.ptypes.taps.length !== 0 || dev.taps.length !== 0) runTaps(skb, dev, true);
+  if ((machine.bus.mask & G_NET) !== 0) machine.bus.hit(TP_NET_DEV_START_XMIT, skb, skb.len, 0, dev);
+  const len = skb.len;
+  let rc: number;
+  try {
+    rc = dev.ops.startXmit(skb, dev, more);
+  } catch (error) {
+    dev.net.pluginError(`driver of ${dev.name}`, error);
+    if (skb.live !== 0) dev.net.drop(skb, DROP.PLUGIN_ERROR);
+    rc = NETDEV_TX_OK;
+  }
+  if ((machine.bus.mask & G_NET) !== 0) machine.bus.hit(TP_NET_DEV_XMIT, null, rc, len, dev);
+  return rc;
+}
+
+/**
+ * Makes a packet fit for its device: segments a super-packet, completes a checksum, linearizes. Gives a list linked by
+ * `next`, or null: dropped. Linux: validate_xmit_skb(). Takes ownership of `skb`.
+ */
+export function validateXmit(skb: SkBuff, dev: NetDevice): SkBuff | null {
+  const features = dev.features;
+  if (skb.gsoSize !== 0 && (features & gsoFeature(skb)) === 0) return gsoSegment(skb, dev);
+  if (skb.dataLen !== 0 && needsLinear(skb, features) && !skb.linearize()) {
+    dev.stats.txDropped++;
+    dev.net.drop(skb, DROP.NOMEM);
+    return null;
+  }
+  if (skb.ipSummed === CHECKSUM_PARTIAL && (features & NETIF_F_HW_CSUM) === 0 && !skbChecksumHelp(skb)) {
+    dev.stats.txDropped++;
+    dev.net.drop(skb, DROP.SKB_CSUM);
+    return null;
+  }
+  return skb;
+}
+
+function needsLinear(skb: SkBuff, features: number): boolean {
+  return (features & NETIF_F_SG) === 0 || (skb.fragList !== null && (features & NETIF_F_FRAGLIST) === 0);
+}
+
+/** The driver has no room: nothing is given to it until it wakes the queue. Linux: netif_tx_stop_queue(). */
+export function netifTxStopQueue(txq: NetdevQueue): void {
+  txq.stopped = true;
+  txq.stops++;
+}
+
+/** The driver has room again. Linux: netif_tx_wake_queue(). */
+export function netifTxWakeQueue(txq: NetdevQueue): void {
+  if (!txq.stopped) return;
+  txq.stopped = false;
+  if (txq.qdisc !== null) netifSchedule(txq.qdisc, txq.dev.net.machine);
+}
+
+/** Lets NET_TX run a discipline. Linux: __netif_schedule(). */
+export function netifSchedule(q: Qdisc, machine: Machine): void {
+  if (q.scheduled) return;
+  const cpu = machine.cpu;
+  q.scheduled = true;
+  q.nextSched = cpu.outputQueue;
+  cpu.outputQueue = q;
+  raiseSoftirq(machine, cpu, NET_TX_SOFTIRQ);
+}
+
+/** One run of NET_TX. Linux: net_tx_action(). */
+export function netTxAction(machine: Machine, cpu: Cpu): void {
+  let q = cpu.outputQueue;
+  cpu.outputQueue = null;
+  while (q !== null) {
+    const next: Qdisc | null = q.nextSched;
+    q.nextSched = null;
+    q.scheduled = false;
+    qdiscRun(q, machine);
+    q = next;
+  }
+}
+
+/** Drops all that a discipline holds; returns how many. Linux: qdisc_reset(). */
+export function qdiscReset(q: Qdisc): number {
+  let n = q.ops.reset(q);
+  for (let skb = q.requeued.dequeue(); skb !== null; skb = q.requeued.dequeue(), n++) {
+    q.dev.net.drop(skb, DROP.QUEUE_PURGE);
+  }
+  q.drops += n;
+  return n;
+}
