@@ -1,0 +1,33 @@
+/** Transmit: from the next hop to a link address. Linux: include/net/neighbour.h, net/core/neighbour.c. */
+import { devQueueXmit, DROP, ERRNO, G_LINK, NET_XMIT_SUCCESS, type SkBuff } from "../../../core/mod.ts";
+import { NUD_CONNECTED } from "./contract.ts";
+import type { NeighEntry, NeighState } from "./table.ts";
+import { neighEventSend } from "./state.ts";
+
+/**
+ * Linux: neigh_output(), include/net/neighbour.h.
+ *
+ * `data` is at the network header and `skb.protocol` says which. Where the address is known and good the link header is
+ * pushed at once; elsewhere neigh_resolve_output() parks the packet, or lets it go and has the address checked.
+ *
+ * Returns NET_XMIT_*, or a negative errno: ENETDOWN, the entry is dead; ENOMEM. Takes ownership of `skb`.
+ */
+export function neighOutput(st: NeighState, n: NeighEntry, skb: SkBuff): number {
+  skb.dev = n.dev;
+  if ((st.bus.mask & G_LINK) !== 0) st.bus.hit(st.tp.output, skb, n.nudState, 0, n);
+  if ((n.nudState & NUD_CONNECTED) === 0 && !neighEventSend(st, n, skb)) {
+    return n.dead ? -ERRNO.ENETDOWN : NET_XMIT_SUCCESS;
+  }
+  return neighConnectedOutput(st, n, skb);
+}
+
+/** Linux: neigh_connected_output(), net/core/neighbour.c. Takes ownership of `skb`. */
+function neighConnectedOutput(st: NeighState, n: NeighEntry, skb: SkBuff): number {
+  const dev = n.dev;
+  if (!dev.headerOps.create(skb, dev, skb.protocol, n.haHi, n.haLo, dev.addrHi, dev.addrLo)) {
+    st.net.drop(skb, DROP.NOMEM);
+    return -ERRNO.ENOMEM;
+  }
+  if ((st.bus.mask & G_LINK) !== 0) st.bus.hit(st.tp.connected, skb, n.nudState, 0, n);
+  return devQueueXmit(skb);
+}
