@@ -1,0 +1,390 @@
+/**
+ * The device: what the hardware does between two rings. It moves whole frames by DMA, checks and completes checksums
+ * where it is told to, filters by address, and counts what it loses. No CPU touches a payload byte here.
+ *
+ * @module
+ */
+import {
+  copyFromUser,
+  copySlab,
+  copyToUser,
+  crc32,
+  csumBlockAdd,
+  csumFold,
+  csumJs,
+  csumTcpUdpNofold,
+  DESC_CSUM_OK,
+  DESC_EOP,
+  DESC_FCS_ERROR,
+  G_NAPI,
+  IFF_PROMISC,
+  NETIF_F_RXCSUM,
+} from "../../../core/mod.ts";
+import { ETH_HLEN, ETH_P_IP, ETH_ZLEN } from "../../link/ethernet/header.ts";
+import type { Impair } from "./contract.ts";
+import {
+  JUMBO_BUFFER_LEN,
+  JUMBO_MIN_BUFFERS,
+  type Nic,
+  NIC_CSUM,
+  NIC_GSO,
+  NIC_JUMBO,
+  type NicRing,
+  RX_BUFFER_LEN,
+} from "./state.ts";
+
+const FCS_LEN = 4;
+const IPPROTO_TCP = 6;
+const IPPROTO_UDP = 17;
+/** Head and frags of an skb. */
+const MAX_BUFFERS = 18;
+/** A super-packet: 64 KiB of IP behind its link header. */
+const MAX_GSO_FRAME = 65535 + ETH_HLEN;
+
+/**
+ * Moves every frame that waits in `from`'s transmit ring into `to`'s receive ring; one interrupt at each end.
+ * `from.tx` is complete afterwards, whatever became of the frames.
+ */
+export function dmaTransfer(from: Nic, to: Nic, impair: Impair | null): void {
+  const tx = from.tx;
+  let sent = 0;
+  let received = 0;
+  while (tx.nextToDevice !== tx.nextToUse) {
+    const i = tx.nextToDevice & tx.mask;
+    const plain = (tx.flags[i] & DESC_EOP) !== 0 && tx.order[i] === 0;
+    const ok = plain && impair === null && tx.len[i] <= RX_BUFFER_LEN
+      ? moveOne(from, to, tx, i)
+      : moveLong(from, to, tx, impair);
+    if (ok) received++;
+    tx.complete(0);
+    tx.frames++;
+    sent++;
+  }
+  if (received > 0) to.rxIrq.raise(received);
+  if (sent > 0) from.txIrq.raise(sent);
+}
+
+/** The common case: one descriptor into one buffer. */
+function moveOne(from: Nic, to: Nic, tx: NicRing, i: number): boolean {
+  const len = tx.len[i];
+  const slab = tx.slab[i]!;
+  if (!accepts(to, slab.view, tx.addr[i], len, to.maxFrame)) return false;
+  const rx = to.rx;
+  if (rx.nextToDevice === rx.nextToUse) return miss(from, to, tx, i, len);
+  const j = rx.nextToDevice & rx.mask;
+  copySlab(to.machine.ledger, to.siteDma, rx.slab[j]!, rx.addr[j], slab, tx.addr[i], len);
+  rx.len[j] = len;
+  rx.id[j] = tx.id[i];
+  rx.cause[j] = tx.cause[i];
+  rx.order[j] = 0;
+  to.buffers = 1;
+  const verified = (to.dev.features & NETIF_F_RXCSUM) !== 0 ? verifyCsum(to, len) : 0;
+  rx.complete(DESC_EOP | verified);
+  rx.frames++;
+  if ((from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.dma, tx.skb[i], len, rx.pending, to);
+  return true;
+}
+
+/** Several descriptors, several buffers, an offload, or a wire that corrupts. Leaves `tx` at the frame's last descriptor. */
+function moveLong(from: Nic, to: Nic, tx: NicRing, impair: Impair | null): boolean {
+  const first = tx.nextToDevice & tx.mask;
+  const last = lastOf(tx);
+  const len = frameLength(tx, first, last);
+  let ok: boolean;
+  if (impair !== null || tx.len[first] < ETH_HLEN) ok = moveImpaired(from, to, tx, first, last, len, impair);
+  else ok = moveScattered(from, to, tx, first, last, len);
+  while ((tx.nextToDevice & tx.mask) !== last) tx.complete(0);
+  return ok;
+}
+
+function moveScattered(from: Nic, to: Nic, tx: NicRing, first: number, last: number, len: number): boolean {
+  const order = tx.order[first];
+  const max = (order & NIC_GSO) !== 0 && to.takesGso ? MAX_GSO_FRAME : to.maxFrame;
+  if (!accepts(to, tx.slab[first]!.view, tx.addr[first], len, max)) return false;
+  if (!claim(to, len)) return miss(from, to, tx, last, len);
+  scatter(to, tx, first, last);
+  const rx = to.rx;
+  const j = rx.nextToDevice & rx.mask;
+  rx.id[j] = tx.id[first];
+  rx.cause[j] = tx.cause[first];
+  if ((order & NIC_GSO) !== 0) {
+    rx.order[j] |= order;
+    rx.csum[j] = tx.csum[first];
+    rx.gsoSize[j] = tx.gsoSize[first];
+    rx.gsoType[j] = tx.gsoType[first];
+    rx.gsoSegs[j] = tx.gsoSegs[first];
+  } else if ((order & NIC_CSUM) !== 0 && !completeCsum(to, tx.csum[first], len)) from.dev.stats.txErrors++;
+  deliver(to, len, 0);
+  if ((from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.dma, tx.skb[last], len, rx.pending, to);
+  return true;
+}
+
+/** The wire may do what it wants with the bits; the FCS tells. */
+function moveImpaired(
+  from: Nic,
+  to: Nic,
+  tx: NicRing,
+  first: number,
+  last: number,
+  len: number,
+  impair: Impair | null,
+): boolean {
+  let frame: Uint8Array<ArrayBuffer> | null = gather(from, tx, first, last, len);
+  if ((tx.order[first] & NIC_CSUM) !== 0) completeCsumBytes(frame, tx.csum[first], len);
+  setFcs(frame, len);
+  if (impair !== null) frame = callImpair(impair, frame, from, to);
+  if (frame === null) return false;
+  const ok = dmaReceive(to, frame, frame.length - FCS_LEN, !fcsOk(frame), tx.id[first], tx.cause[first]);
+  if (ok && (from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.dma, tx.skb[last], len, to.rx.pending, to);
+  return ok;
+}
+
+/** The user's code: what it throws loses the frame and is recorded, as the ring must stay whole. */
+function callImpair(
+  impair: Impair,
+  frame: Uint8Array<ArrayBuffer>,
+  from: Nic,
+  to: Nic,
+): Uint8Array<ArrayBuffer> | null {
+  try {
+    return impair(frame, to.dev.name);
+  } catch (error) {
+    from.net.pluginErrors.push({ who: `impair of the wire at ${from.dev.name}`, error });
+    return null;
+  }
+}
+
+/**
+ * A frame of `len` bytes without FCS comes in from the wire. False: filtered, of a wrong length, or no descriptor.
+ * Does not interrupt.
+ */
+export function dmaReceive(
+  to: Nic,
+  frame: Uint8Array<ArrayBuffer>,
+  len: number,
+  fcsBad: boolean,
+  id: number,
+  cause: number,
+): boolean {
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
+  if (!accepts(to, view, 0, len, to.maxFrame)) return false;
+  const rx = to.rx;
+  if (!claim(to, len)) return miss(to, to, null, 0, len);
+  const ledger = to.machine.ledger;
+  for (let p = 0, done = 0; done < len; p++) {
+    const ring = ringOf(to, p);
+    const j = indexOf(to, p);
+    copyFromUser(ledger, to.siteDma, ring.slab[j]!, ring.addr[j], frame, done, ring.len[j]);
+    done += ring.len[j];
+  }
+  const j = rx.nextToDevice & rx.mask;
+  rx.id[j] = id;
+  rx.cause[j] = cause;
+  deliver(to, len, fcsBad ? DESC_FCS_ERROR : 0);
+  return true;
+}
+
+// ---- what the receiving device decides
+
+/** Address filter and length. What is not for this device leaves no trace but a count. */
+function accepts(to: Nic, view: DataView, at: number, len: number, max: number): boolean {
+  const dev = to.dev;
+  if (len >= ETH_HLEN && (dev.flags & IFF_PROMISC) === 0) {
+    const hi = view.getUint16(at);
+    const lo = view.getInt32(at + 2);
+    const ours = (hi & 0x100) === 0
+      ? hi === dev.addrHi && lo === dev.addrLo
+      : (hi === 0xffff && lo === -1) || dev.mcast.has(hi * 0x100000000 + (lo >>> 0));
+    if (!ours) {
+      to.counters.filtered++;
+      return false;
+    }
+  }
+  if (len >= ETH_ZLEN && len <= max) return true;
+  dev.stats.rxErrors++;
+  dev.stats.rxLengthErrors++;
+  return false;
+}
+
+/** Lost for want of a descriptor. */
+function miss(from: Nic, to: Nic, tx: NicRing | null, last: number, len: number): boolean {
+  to.rx.missed++;
+  to.dev.stats.rxMissed++;
+  const skb = tx === null ? null : tx.skb[last];
+  if ((from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.missed, skb, len, 0, to);
+  return false;
+}
+
+/**
+ * Lays a frame of `len` bytes out over the next buffers: their count in `to.buffers`, those of the jumbo ring at the
+ * first descriptor's `parts`, each one's share in `len`. False: there are not enough.
+ */
+function claim(to: Nic, len: number): boolean {
+  const rx = to.rx;
+  const jumbo = to.jumbo;
+  let buffers = Math.ceil(len / RX_BUFFER_LEN);
+  let parts = 0;
+  if (jumbo !== null && buffers > JUMBO_MIN_BUFFERS) {
+    parts = Math.ceil((len - RX_BUFFER_LEN) / JUMBO_BUFFER_LEN);
+    buffers = 1;
+  }
+  if (buffers > MAX_BUFFERS || rx.pending < buffers || (parts > 0 && jumbo!.pending < parts)) return false;
+  to.buffers = buffers;
+  const first = rx.nextToDevice & rx.mask;
+  rx.order[first] = parts > 0 ? NIC_JUMBO : 0;
+  rx.parts[first] = parts;
+  for (let p = 0, left = len; p < buffers + parts; p++) {
+    const share = Math.min(left, p < buffers ? RX_BUFFER_LEN : JUMBO_BUFFER_LEN);
+    ringOf(to, p).len[indexOf(to, p)] = share;
+    left -= share;
+  }
+  return true;
+}
+
+/** Gives the claimed buffers to the driver: checksum verified, EOP at the last. */
+function deliver(to: Nic, len: number, flags: number): void {
+  const rx = to.rx;
+  const first = rx.nextToDevice & rx.mask;
+  const parts = (rx.order[first] & NIC_JUMBO) !== 0 ? rx.parts[first] : 0;
+  if ((to.dev.features & NETIF_F_RXCSUM) !== 0 && flags === 0) flags = verifyCsum(to, len);
+  for (let n = 0; n < parts; n++) to.jumbo!.complete(0);
+  for (let n = to.buffers; n > 1; n--) rx.complete(n === to.buffers ? flags : 0);
+  rx.complete(DESC_EOP | (to.buffers === 1 ? flags : 0));
+  rx.frames++;
+}
+
+// ---- pieces: the claimed receive buffers, then those of the jumbo ring
+
+function ringOf(to: Nic, p: number): NicRing {
+  return p < to.buffers ? to.rx : to.jumbo!;
+}
+
+function indexOf(to: Nic, p: number): number {
+  return p < to.buffers
+    ? (to.rx.nextToDevice + p) & to.rx.mask
+    : (to.jumbo!.nextToDevice + p - to.buffers) & to.jumbo!.mask;
+}
+
+function lastOf(tx: NicRing): number {
+  let at = tx.nextToDevice;
+  while ((tx.flags[at & tx.mask] & DESC_EOP) === 0) at++;
+  return at & tx.mask;
+}
+
+function frameLength(tx: NicRing, first: number, last: number): number {
+  let len = tx.len[first];
+  for (let i = first; i !== last;) {
+    i = (i + 1) & tx.mask;
+    len += tx.len[i];
+  }
+  return len;
+}
+
+/** DMA from the sender's pieces into the receiver's. */
+function scatter(to: Nic, tx: NicRing, first: number, last: number): void {
+  const ledger = to.machine.ledger;
+  let p = 0;
+  let off = 0;
+  for (let i = first;; i = (i + 1) & tx.mask) {
+    let src = tx.addr[i];
+    for (let left = tx.len[i]; left > 0;) {
+      const ring = ringOf(to, p);
+      const j = indexOf(to, p);
+      const n = Math.min(left, ring.len[j] - off);
+      copySlab(ledger, to.siteDma, ring.slab[j]!, ring.addr[j] + off, tx.slab[i]!, src, n);
+      src += n;
+      left -= n;
+      off += n;
+      if (off === ring.len[j]) {
+        p++;
+        off = 0;
+      }
+    }
+    if (i === last) return;
+  }
+}
+
+/** The frame as bytes on an impaired wire, with room for its FCS. */
+function gather(from: Nic, tx: NicRing, first: number, last: number, len: number): Uint8Array<ArrayBuffer> {
+  const frame = new Uint8Array(len + FCS_LEN);
+  const ledger = from.machine.ledger;
+  const site = ledger.site("wire_impair", "dma");
+  for (let i = first, at = 0;; i = (i + 1) & tx.mask) {
+    copyToUser(ledger, site, tx.slab[i]!, tx.addr[i], frame, at, tx.len[i]);
+    at += tx.len[i];
+    if (i === last) return frame;
+  }
+}
+
+// ---- checksums in hardware
+
+/** Sum of `len` bytes from `from` of the claimed frame. */
+function sumOf(to: Nic, from: number, len: number, initial: number): number {
+  let sum = initial;
+  let done = 0;
+  for (let p = 0, start = 0; done < len; p++) {
+    const ring = ringOf(to, p);
+    const j = indexOf(to, p);
+    const skip = from + done - start;
+    if (skip < ring.len[j]) {
+      const n = Math.min(len - done, ring.len[j] - skip);
+      sum = csumBlockAdd(sum, ring.slab[j]!.ops.csum(ring.addr[j] + skip, n, 0), done);
+      done += n;
+    }
+    start += ring.len[j];
+  }
+  return sum;
+}
+
+/** Completes a partial checksum in the receiver's copy: the sender's bytes may be shared. False: impossible positions. */
+function completeCsum(to: Nic, order: number, len: number): boolean {
+  const rx = to.rx;
+  const j = rx.nextToDevice & rx.mask;
+  const start = order & 0xffff;
+  const field = start + (order >>> 16);
+  if (start >= len || field + 2 > rx.len[j]) return false;
+  const sum = csumFold(sumOf(to, start, len - start, 0));
+  rx.slab[j]!.view.setUint16(rx.addr[j] + field, sum === 0 ? 0xffff : sum, true);
+  return true;
+}
+
+function completeCsumBytes(frame: Uint8Array<ArrayBuffer>, order: number, len: number): void {
+  const view = new DataView(frame.buffer, frame.byteOffset, len);
+  const start = order & 0xffff;
+  const field = start + (order >>> 16);
+  if (field + 2 > len) return;
+  const sum = csumFold(csumJs(view, start, len - start, 0));
+  view.setUint16(field, sum === 0 ? 0xffff : sum, true);
+}
+
+/** DESC_CSUM_OK when the frame is whole TCP or UDP over IPv4 with a right checksum; anything else is left to the stack. */
+function verifyCsum(to: Nic, len: number): number {
+  const rx = to.rx;
+  const j = rx.nextToDevice & rx.mask;
+  const view = rx.slab[j]!.view;
+  const ip = rx.addr[j] + ETH_HLEN;
+  if (rx.len[j] < ETH_HLEN + 28 || view.getUint16(ip - 2) !== ETH_P_IP) return 0;
+  const first = view.getUint8(ip);
+  const ihl = (first & 15) << 2;
+  const l4 = view.getUint16(ip + 2) - ihl;
+  const proto = view.getUint8(ip + 9);
+  if (first >>> 4 !== 4 || ihl < 20 || l4 < 8 || ETH_HLEN + ihl + l4 > len) return 0;
+  if ((view.getUint16(ip + 6) & 0x3fff) !== 0 || (proto !== IPPROTO_TCP && proto !== IPPROTO_UDP)) return 0;
+  if (proto === IPPROTO_UDP && view.getUint16(ip + ihl + 6) === 0) return 0;
+  if ((rx.order[j] & NIC_GSO) !== 0) return 0;
+  const pseudo = csumTcpUdpNofold(view.getInt32(ip + 12), view.getInt32(ip + 16), l4, proto);
+  return csumFold(sumOf(to, ETH_HLEN + ihl, l4, pseudo)) === 0 ? DESC_CSUM_OK : 0;
+}
+
+// ---- frame check sequence, IEEE 802.3 clause 3.2.9: CRC-32, least significant byte first
+
+function setFcs(frame: Uint8Array<ArrayBuffer>, len: number): void {
+  new DataView(frame.buffer, frame.byteOffset, frame.length).setInt32(len, crc32(frame, 0, len), true);
+}
+
+function fcsOk(frame: Uint8Array<ArrayBuffer>): boolean {
+  const len = frame.length - FCS_LEN;
+  if (len < 0) return false;
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
+  return view.getInt32(len, true) === crc32(frame, 0, len);
+}

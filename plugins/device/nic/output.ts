@@ -1,0 +1,106 @@
+/**
+ * The driver's transmit half: descriptors, DMA mapping, doorbell; and cleaning after the completion interrupt.
+ *
+ * @module
+ */
+import {
+  CHECKSUM_PARTIAL,
+  DESC_EOP,
+  DROP,
+  G_NAPI,
+  NETDEV_TX_BUSY,
+  NETDEV_TX_OK,
+  netifTxStopQueue,
+  netifTxWakeQueue,
+  type SkBuff,
+} from "../../../core/mod.ts";
+import { ETH_ZLEN } from "../../link/ethernet/header.ts";
+import { type Nic, NIC_CSUM, NIC_GSO, type NicRing } from "./state.ts";
+
+/**
+ * Linux: a driver's ndo_start_xmit, e.g. igb_xmit_frame(), drivers/net/ethernet/intel/igb/igb_main.c.
+ * Maps head and frags for DMA, one descriptor each, and rings the doorbell unless another packet follows at once.
+ * Takes ownership of `skb` unless it returns NETDEV_TX_BUSY.
+ */
+export function nicStartXmit(nic: Nic, skb: SkBuff, more: boolean): number {
+  const dev = nic.dev;
+  const tx = nic.tx;
+  if (nic.peer === null) return refuse(nic, skb, DROP.LINK_DOWN);
+  if (skb.len < ETH_ZLEN && !nic.machine.skbs.padTo(skb, ETH_ZLEN)) return refuse(nic, skb, DROP.NOMEM);
+  const room = (tx.size - ((tx.nextToUse - tx.nextToClean) | 0) - 1 - skb.nrFrags) | 0;
+  if (room < 0) {
+    netifTxStopQueue(dev.txq[0]);
+    if (tx.pending > 0) nic.wire!.doorbell(nic);
+    return NETDEV_TX_BUSY;
+  }
+  dev.stats.txPackets++;
+  dev.stats.txBytes += skb.len;
+  postTx(tx, skb);
+  if ((nic.bus.mask & G_NAPI) !== 0) nic.bus.hit(nic.tp.txPost, skb, 1 + skb.nrFrags, tx.size - room, nic);
+  if (room < nic.txNeeded) {
+    netifTxStopQueue(dev.txq[0]);
+    more = false;
+  }
+  if (more) nic.machine.wakeLater(nic);
+  else nic.wire!.doorbell(nic);
+  return NETDEV_TX_OK;
+}
+
+function refuse(nic: Nic, skb: SkBuff, reason: number): number {
+  nic.dev.stats.txErrors++;
+  nic.net.drop(skb, reason);
+  return NETDEV_TX_OK;
+}
+
+/** Linux: dma_map_single() for the head, skb_frag_dma_map() for each frag. The skb is remembered at the last descriptor. */
+function postTx(tx: NicRing, skb: SkBuff): void {
+  const frags = skb.nrFrags;
+  const first = tx.post(skb.slab, skb.head, skb.data, skb.tail - skb.data, frags === 0 ? DESC_EOP : 0);
+  tx.id[first] = skb.id;
+  tx.cause[first] = skb.cause;
+  const plain = skb.ipSummed !== CHECKSUM_PARTIAL && skb.gsoSize === 0;
+  tx.order[first] = plain ? 0 : orders(tx, skb, first);
+  if (frags === 0) {
+    tx.skb[first] = skb;
+    return;
+  }
+  for (let n = 0; n < frags; n++) {
+    const frag = skb.frags[n];
+    const i = tx.post(frag.slab, frag.page, frag.offset, frag.size, n === frags - 1 ? DESC_EOP : 0);
+    if (n === frags - 1) tx.skb[i] = skb;
+  }
+}
+
+/** What the device is to do, as a context descriptor would say it. Returns NIC_*. */
+function orders(tx: NicRing, skb: SkBuff, i: number): number {
+  let order = 0;
+  if (skb.ipSummed === CHECKSUM_PARTIAL) {
+    order |= NIC_CSUM;
+    tx.csum[i] = (skb.csumStart - skb.data) | (skb.csumOffset << 16);
+  }
+  if (skb.gsoSize !== 0) {
+    order |= NIC_GSO;
+    tx.gsoSize[i] = skb.gsoSize;
+    tx.gsoType[i] = skb.gsoType;
+    tx.gsoSegs[i] = skb.gsoSegs;
+  }
+  return order;
+}
+
+/**
+ * Linux: a driver's transmit cleaning, e.g. igb_clean_tx_irq(). Unmaps what the device is done with and frees the skbs,
+ * which gives the sender its send buffer back; wakes the queue when there is room for two full packets.
+ */
+export function nicCleanTx(nic: Nic): void {
+  const tx = nic.tx;
+  while (tx.nextToClean !== tx.nextToDevice) {
+    const i = tx.clean();
+    const skb = tx.skb[i];
+    if (skb === null) continue;
+    tx.skb[i] = null;
+    if ((nic.bus.mask & G_NAPI) !== 0) nic.bus.hit(nic.tp.txClean, skb, skb.len, 0, nic);
+    skb.consume();
+  }
+  const txq = nic.dev.txq[0];
+  if (txq.stopped && nic.opened && tx.unused >= Math.min(nic.txNeeded * 2, tx.size)) netifTxWakeQueue(txq);
+}

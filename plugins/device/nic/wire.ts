@@ -1,0 +1,119 @@
+/**
+ * The wire between two NICs. It belongs to a machine; the two NICs are usually in different nets of it.
+ *
+ * @module
+ */
+import { G_NAPI, type Machine } from "../../../core/mod.ts";
+import type { Impair, WireOptions } from "./contract.ts";
+import { dmaReceive, dmaTransfer } from "./dma.ts";
+import type { Nic } from "./state.ts";
+
+/** A cable with two ends. There is a link while both NICs are plugged and up, and the wire itself is. */
+export class Wire {
+  /** The machine. */
+  readonly machine: Machine;
+  /** The NICs at its ends. */
+  readonly ends: [Nic | null, Nic | null] = [null, null];
+  #up = true;
+  #impair: Impair | null;
+
+  /** Use {@linkcode wire}. */
+  constructor(machine: Machine, options: WireOptions = {}) {
+    this.machine = machine;
+    this.#impair = options.impair ?? null;
+  }
+
+  /** Whether the cable is whole. */
+  get up(): boolean {
+    return this.#up;
+  }
+
+  /** Cuts the cable or mends it: the carrier of both ends follows. */
+  setUp(up: boolean): void {
+    this.machine.enter();
+    this.#up = up;
+    this.updateLink();
+    this.machine.exit();
+  }
+
+  /** What the wire does to frames, see {@linkcode WireOptions.impair}. */
+  get impair(): Impair | null {
+    return this.#impair;
+  }
+
+  set impair(impair: Impair | null) {
+    this.#impair = impair;
+    for (const nic of this.ends) nic?.applyFeatures();
+  }
+
+  /** Plugs a NIC into a free end; both taken, or a NIC of another machine, is a TypeError. */
+  plug(nic: Nic): this {
+    const at = this.ends.indexOf(null);
+    if (nic.machine !== this.machine) {
+      throw new TypeError(`Cannot plug ${nic.dev.name} of ${nic.net.name} into a wire of another machine`);
+    }
+    if (nic.wire !== null || at < 0) {
+      throw new TypeError(
+        `Cannot plug ${nic.dev.name} of ${nic.net.name}: ${
+          nic.wire === null ? "both ends of the wire are taken" : "it is plugged already"
+        }`,
+      );
+    }
+    this.machine.enter();
+    this.ends[at] = nic;
+    nic.wire = this;
+    this.updateLink();
+    this.machine.exit();
+    return this;
+  }
+
+  /** Takes a NIC off; both ends lose the link. */
+  unplug(nic: Nic): void {
+    const at = this.ends.indexOf(nic);
+    if (at < 0) return;
+    this.machine.enter();
+    this.ends[at] = null;
+    nic.linkChange(null);
+    nic.wire = null;
+    this.updateLink();
+    this.machine.exit();
+  }
+
+  /** Both ends learn whether there is a link. */
+  updateLink(): void {
+    const [a, b] = this.ends;
+    const up = this.#up && a !== null && b !== null && a.opened && b.opened;
+    for (const nic of this.ends) {
+      const peer = up ? (nic === a ? b : a) : null;
+      if (nic !== null && nic.peer !== peer) nic.linkChange(peer);
+    }
+  }
+
+  /**
+   * The driver rang: the device moves all that waits in the transmit ring to the other end, with one interrupt at each.
+   * It never polls: the receiver's NAPI runs when the outermost entry ends.
+   */
+  doorbell(from: Nic): void {
+    from.counters.doorbells++;
+    if ((from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.doorbell, null, from.tx.pending, 0, from);
+    if (from.peer !== null) dmaTransfer(from, from.peer, this.#impair);
+  }
+
+  /**
+   * A frame without FCS comes in at `to` as if the other end had sent it: for tests and replays. False: the NIC is
+   * down, or lost or refused it.
+   */
+  inject(to: Nic, frame: Uint8Array<ArrayBuffer>): boolean {
+    if (!to.opened || to.wire !== this) return false;
+    this.machine.enter();
+    const ok = dmaReceive(to, frame, frame.length, false, 0, 0);
+    if (ok) to.rxIrq.raise();
+    this.machine.exit();
+    return ok;
+  }
+}
+
+/** A wire on a machine. */
+export function wire(machine: Machine, options: WireOptions = {}): Wire {
+  return new Wire(machine, options);
+}
