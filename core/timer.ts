@@ -105,8 +105,8 @@ export class TimerWheel {
   }
 
   /**
-   * Jiffies until the hand must move again, or -1 when no timer is armed. Exact for timers within 256 jiffies; for
-   * later ones a lower bound, at which they cascade.
+   * Jiffies until the hand must move again, or -1 when no timer is armed: to fire one, or to cascade a bucket on the way
+   * there. Never later than the first timer.
    */
   next(): number {
     if (this.armed === 0) return -1;

@@ -96,7 +96,12 @@ export interface Sink {
 }
 
 /** Makes a {@linkcode Sink}; it keeps what it sends until `drain`. */
-export function sink(net: Net, name: string = "eth0", init: Partial<NetDeviceInit> = {}, busyCode: number = 0x10): Sink {
+export function sink(
+  net: Net,
+  name: string = "eth0",
+  init: Partial<NetDeviceInit> = {},
+  busyCode: number = 0x10,
+): Sink {
   const s: Sink = { dev: null!, sent: [], more: [], busy: false };
   const ops: NetdevOps = netdevOps({
     startXmit: (skb, _dev, more) => {

@@ -9,9 +9,9 @@ import {
   skbPadTo,
   SkbQueue,
   skbTruesize,
+  type SkBuff,
   SLOT_BUFFER,
   SLOT_LARGE,
-  type SkBuff,
 } from "../../core/mod.ts";
 import { TestMachine } from "./fake.ts";
 
@@ -66,7 +66,19 @@ const shape = fc.record({
   list: fc.array(fc.array(fc.integer({ min: 1, max: 120 }), { minLength: 1, maxLength: 3 }), { maxLength: 3 }),
   seed: fc.nat(1e6),
 });
-const OPS = ["pull", "push", "trim", "mayPull", "linearize", "clone", "pskbCopy", "copy", "cowHead", "padTo", "free"] as const;
+const OPS = [
+  "pull",
+  "push",
+  "trim",
+  "mayPull",
+  "linearize",
+  "clone",
+  "pskbCopy",
+  "copy",
+  "cowHead",
+  "padTo",
+  "free",
+] as const;
 const step = fc.record({ op: fc.constantFrom(...OPS), who: fc.nat(7), n: fc.nat(260) });
 
 Deno.test("any sequence of operations keeps the bytes of every packet that shares them", () => {
@@ -244,20 +256,42 @@ Deno.test("a new packet is clean, whatever its buffer was before", () => {
   using machine = new TestMachine({ debug: false });
   const old = build(machine, 20, [4], [], 1);
   old.cb.fill(7);
-  old.mark = old.hash = old.csum = old.csumStart = old.gsoSize = old.skbIif = 5;
+  old.mark =
+    old.hash =
+    old.csum =
+    old.csumStart =
+    old.gsoSize =
+    old.skbIif =
+      5;
   old.ignoreDf = true;
   old.dst = { obsolete: false };
   old.consume();
   const skb = machine.skbs.alloc(64)!;
   assert(skb === old);
   assertEquals([...skb.cb], new Array(12).fill(0));
-  assertEquals([skb.mark, skb.hash, skb.csum, skb.csumStart, skb.gsoSize, skb.skbIif, skb.nrFrags], [0, 0, 0, 0, 0, 0, 0]);
+  assertEquals([skb.mark, skb.hash, skb.csum, skb.csumStart, skb.gsoSize, skb.skbIif, skb.nrFrags], [
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+  ]);
   assertEquals([skb.ignoreDf, skb.dst, skb.owner, skb.fragList], [false, null, null, null]);
   skb.consume();
 });
 
 Deno.test("truesize is what Linux's allocator would take", () => {
-  assertEquals([1, 384, 385, 1500, 1920, 4096, 32768].map(skbTruesize), [960, 960, 1280, 2304, 2304 + 2048, 8448, 65792]);
+  assertEquals([1, 384, 385, 1500, 1920, 4096, 32768].map(skbTruesize), [
+    960,
+    960,
+    1280,
+    2304,
+    2304 + 2048,
+    8448,
+    65792,
+  ]);
 });
 
 Deno.test("the owner is told once, when the packet dies, of its truesize", () => {
