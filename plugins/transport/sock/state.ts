@@ -1,0 +1,235 @@
+/**
+ * A socket and the table of sockets of a net. Linux: net/core/sock.c, net/ipv4/af_inet.c.
+ */
+import {
+  DROP,
+  ERRNO,
+  type EventBus,
+  G_SOCK,
+  type Machine,
+  type Net,
+  type SkbOwner,
+  SkbQueue,
+} from "../../../core/mod.ts";
+import type { Dst } from "../../network/fib/contract.ts";
+import { IP_PMTUDISC_WANT } from "../../network/ipv4/contract.ts";
+import {
+  AF_INET,
+  type McMembership,
+  type ProtoOps,
+  type ProtoSw,
+  skWriteSpace,
+  type Sock,
+  SOCK_STREAM,
+  TCP_CLOSE,
+} from "./contract.ts";
+import { ipMcDropSocket } from "./ip_options.ts";
+
+/** Bytes that SO_SNDBUF never goes below: two packets of 2,048. Linux: SOCK_MIN_SNDBUF. */
+export const SOCK_MIN_SNDBUF = 4608;
+/** Bytes that SO_RCVBUF never goes below: one packet of 2,048. Linux: SOCK_MIN_RCVBUF. */
+export const SOCK_MIN_RCVBUF = 2304;
+/** Linux: SOCK_MAX. */
+const SOCK_MAX = 11;
+
+/** What skbs carry of a socket: its accounting. */
+class SockOwner implements SkbOwner {
+  /** SO_MARK. */
+  mark = 0;
+  /** SO_PRIORITY. */
+  priority = 0;
+  readonly #sk: SockImpl;
+
+  constructor(sk: SockImpl) {
+    this.#sk = sk;
+  }
+
+  /** A packet of ours was freed: room in the send buffer. Linux: sock_wfree(). */
+  wfree(truesize: number): void {
+    const sk = this.#sk;
+    sk.wmemAlloc -= truesize;
+    if (!sk.nospace || sk.wmemAlloc << 1 > sk.sndbuf) return;
+    sk.nospace = false;
+    skWriteSpace(sk);
+  }
+
+  /** A packet that we received was freed. Linux: sock_rfree(). */
+  rfree(truesize: number): void {
+    this.#sk.rmemAlloc -= truesize;
+  }
+
+  /** Soft for datagrams unless IP_RECVERR asks for errors. */
+  error(errno: number): void {
+    const sk = this.#sk;
+    sk.errSoft = errno;
+    if (sk.dead || (!sk.recverr && sk.type !== SOCK_STREAM)) return;
+    sk.err = errno;
+    sk.machine.wakeLater(sk);
+  }
+}
+
+/** The one class of all sockets. See {@linkcode Sock} for the fields. */
+export class SockImpl implements Sock {
+  readonly net: Net;
+  readonly machine: Machine;
+  readonly family: number;
+  readonly type: number;
+  readonly protocol: number;
+  readonly ops: ProtoOps;
+  readonly owner: SkbOwner;
+  ready = false;
+  state = TCP_CLOSE;
+  saddr = 0;
+  sport = 0;
+  srcAddr = 0;
+  daddr = 0;
+  dport = 0;
+  boundDevIf = 0;
+  readonly receiveQueue: SkbQueue = new SkbQueue();
+  readonly errorQueue: SkbQueue = new SkbQueue();
+  rmemAlloc = 0;
+  rcvbuf: number;
+  wmemAlloc = 0;
+  sndbuf: number;
+  err = 0;
+  errSoft = 0;
+  shutdown = 0;
+  reuseaddr = false;
+  reuseport = false;
+  broadcast = false;
+  noCheckTx = false;
+  userlocks = 0;
+  nospace = false;
+  dead = false;
+  drops = 0;
+  tos = 0;
+  ttl = 0;
+  pmtudisc = IP_PMTUDISC_WANT;
+  recverr = false;
+  mcTtl = 1;
+  mcLoop = true;
+  mcIndex = 0;
+  mcAddr = 0;
+  mcAll = true;
+  mcList: readonly McMembership[] = [];
+  dst: Dst | null = null;
+  proto: unknown = null;
+  acceptError = 0;
+  onReady: (() => void) | null = null;
+  readonly #st: SockState;
+
+  constructor(st: SockState, family: number, type: number, protocol: number, ops: ProtoOps) {
+    this.#st = st;
+    this.net = st.net;
+    this.machine = st.net.machine;
+    this.family = family;
+    this.type = type;
+    this.protocol = protocol;
+    this.ops = ops;
+    this.owner = new SockOwner(this);
+    this.rcvbuf = st.rmemDefault;
+    this.sndbuf = st.wmemDefault;
+  }
+
+  /** At the outermost exit: whoever waits looks again. Linux: the wake queue's callback. */
+  wake(): void {
+    if ((this.#st.bus.mask & G_SOCK) !== 0) this.#st.bus.hit(this.#st.tpWake, null, this.rmemAlloc, 0, this);
+    if (this.onReady !== null) this.onReady();
+  }
+}
+
+/** The sockets of a net, and the protocol switch. */
+export class SockState {
+  /** The net. */
+  readonly net: Net;
+  /** Tracepoints. */
+  readonly bus: EventBus;
+  /** `sock:sock_def_readable`. */
+  readonly tpWake: number;
+  /** Every socket that lives. */
+  readonly socks: Set<Sock> = new Set();
+  /** The protocol switch, in order of registration. Linux: inetsw. */
+  rows: readonly ProtoSw[] = [];
+  /** One ops record per protocol, overwritten in place when its plugin is swapped: sockets keep working. */
+  readonly stable: Map<string, ProtoOps> = new Map();
+  /** Negative errno of the last create that failed. */
+  errno = 0;
+  /** net.core.rmem_default, bytes. */
+  rmemDefault = 212992;
+  /** net.core.wmem_default, bytes. */
+  wmemDefault = 212992;
+  /** net.core.rmem_max, bytes. */
+  rmemMax = 4194304;
+  /** net.core.wmem_max, bytes. */
+  wmemMax = 4194304;
+
+  /** An empty table. */
+  constructor(net: Net) {
+    this.net = net;
+    this.bus = net.machine.bus;
+    this.tpWake = this.bus.define({ name: "sock:sock_def_readable", linux: "sock_def_readable", group: G_SOCK });
+  }
+}
+
+/** Linux: sock_create(), inet_create(). */
+export function sockCreate(st: SockState, family: number, type: number, protocol: number): Sock | null {
+  const row = findRow(st, family, type, protocol);
+  if (row === null) return null;
+  const ops = st.stable.get(rowKey(row))!;
+  const sk = new SockImpl(st, family, type, row.protocol, ops);
+  const err = ops.init(sk);
+  if (err < 0) {
+    st.errno = err;
+    return null;
+  }
+  st.socks.add(sk);
+  return sk;
+}
+
+function findRow(st: SockState, family: number, type: number, protocol: number): ProtoSw | null {
+  st.errno = -ERRNO.EAFNOSUPPORT;
+  if (family !== AF_INET) return null;
+  st.errno = -ERRNO.EINVAL;
+  if (type < 0 || type >= SOCK_MAX || protocol < 0 || protocol > 262) return null;
+  st.errno = -ERRNO.ESOCKTNOSUPPORT;
+  for (const row of st.rows) {
+    if (row.family !== family || row.type !== type) continue;
+    if (row.protocol === protocol || (protocol === 0 && row.secondary !== true)) return row;
+    st.errno = -ERRNO.EPROTONOSUPPORT;
+  }
+  return null;
+}
+
+function rowKey(sw: ProtoSw): string {
+  return `${sw.family}/${sw.type}/${sw.protocol}`;
+}
+
+/** Adds a row; returns its undo. Sockets that live go on with the last ops record. Linux: inet_register_protosw(). */
+export function sockRegisterRow(st: SockState, sw: ProtoSw): () => void {
+  const key = rowKey(sw);
+  if (st.rows.some((r) => rowKey(r) === key)) {
+    throw new TypeError(`Cannot register protocol ${sw.ops.name}: another plugin has ${key}`);
+  }
+  const old = st.stable.get(key);
+  if (old === undefined) st.stable.set(key, { ...sw.ops });
+  else Object.assign(old, sw.ops);
+  st.rows = [...st.rows, sw];
+  return () => {
+    st.rows = st.rows.filter((r) => r !== sw);
+  };
+}
+
+/** Ends a socket; packets that are on their way out still account to it. Linux: sk_common_release(). */
+export function sockRelease(st: SockState, sk: Sock): void {
+  if (sk.dead) return;
+  sk.dead = true;
+  sk.ops.close(sk);
+  ipMcDropSocket(sk);
+  for (let skb = sk.receiveQueue.dequeue(); skb !== null; skb = sk.receiveQueue.dequeue()) {
+    st.net.drop(skb, DROP.SOCKET_CLOSE);
+  }
+  sk.errorQueue.purge();
+  sk.dst = null;
+  sk.onReady = null;
+  st.socks.delete(sk);
+}
