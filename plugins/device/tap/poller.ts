@@ -56,9 +56,9 @@ export class HostPoller {
   turns = 0;
   readonly #sources: PollSource[] = [];
   readonly #eventfd: number;
-  readonly #one = new HostBuffer(8);
-  #parkFds = new HostBuffer(64);
-  #turnFds = new HostBuffer(64);
+  readonly #one: HostBuffer;
+  #parkFds: HostBuffer;
+  #turnFds: HostBuffer;
   /** A poll is parked. */
   #parked = false;
   /** A turn is due. */
@@ -70,7 +70,11 @@ export class HostPoller {
 
   /** Use {@linkcode hostPoller}. */
   constructor(what: string) {
+    // First of all: it says which permission is missing.
     this.libc = new Libc(what);
+    this.#one = new HostBuffer(8);
+    this.#parkFds = new HostBuffer(64);
+    this.#turnFds = new HostBuffer(64);
     this.#eventfd = this.libc.sys.eventfd(0, EFD_NONBLOCK_CLOEXEC);
     this.#one.words[0] = 1;
     this.links = new LinkMonitor(this.libc);
