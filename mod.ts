@@ -29,14 +29,33 @@
  *
  * @module
  */
-import { errnoName, Machine, type Net, type NetDevice, type NetOptions, type Plugin, strerror } from "./core/mod.ts";
+import {
+  ARPHRD_ETHER,
+  ARPHRD_LOOPBACK,
+  errnoName,
+  IFF_BROADCAST,
+  IFF_LOOPBACK,
+  IFF_MULTICAST,
+  IFF_NOARP,
+  IFF_POINTOPOINT,
+  IFF_PROMISC,
+  IFF_UP,
+  Machine,
+  macToString,
+  type Net,
+  type NetDevice,
+  type NetOptions,
+  parseMac,
+  type Plugin,
+  strerror,
+} from "./core/mod.ts";
 import { loopbackDevice } from "./plugins/device/loopback/mod.ts";
 import { ethernet } from "./plugins/link/ethernet/mod.ts";
 import { qdisc } from "./plugins/link/qdisc/mod.ts";
-import { inet, ipToString } from "./plugins/network/inet/mod.ts";
+import { inet, ipToString, needIp } from "./plugins/network/inet/mod.ts";
 import { netfilter } from "./plugins/network/netfilter/mod.ts";
 import { DEVINET, devinet, inDevGet, type InIfaddr } from "./plugins/network/devinet/mod.ts";
-import { NEIGH, neigh, type Neighbour } from "./plugins/network/neigh/mod.ts";
+import { NEIGH, neigh, type Neighbour, NUD_VALID } from "./plugins/network/neigh/mod.ts";
 import { FIB, fib, type Route } from "./plugins/network/fib/mod.ts";
 import { arp } from "./plugins/network/arp/mod.ts";
 import { ipv4 } from "./plugins/network/ipv4/mod.ts";
@@ -65,6 +84,7 @@ export {
   NF_INET_POST_ROUTING,
   NF_INET_PRE_ROUTING,
   type NfHookOps,
+  type NfHookState,
   nfRegisterNetHook,
 } from "./plugins/network/netfilter/mod.ts";
 
@@ -176,16 +196,16 @@ export class HostError extends Error {
   /** `EEXIST` and the like. */
   readonly code: string;
 
-  /** An error with the errno `errno`. */
-  constructor(what: string, errno: number) {
-    super(`Cannot ${what}: ${strerror(errno)}`);
+  /** An error with the errno `errno`; `hint` says what to look at. */
+  constructor(what: string, errno: number, hint?: string) {
+    super(`Cannot ${what}: ${strerror(errno)}${hint === undefined ? "" : ` (${hint})`}`);
     this.name = "HostError";
     this.code = errnoName(errno);
   }
 }
 
-function must(what: string, rc: number): void {
-  if (rc < 0) throw new HostError(what, rc);
+function must(what: string, rc: number, hints: Readonly<Record<string, string>> = {}): void {
+  if (rc < 0) throw new HostError(what, rc, hints[errnoName(rc)]);
 }
 
 function needDevice(net: Net, name: string): NetDevice {
@@ -195,6 +215,15 @@ function needDevice(net: Net, name: string): NetDevice {
     throw new TypeError(`Cannot find device ${name} in ${net.name}: there are ${has}`);
   }
   return dev;
+}
+
+function needWhole(what: string, value: number, min: number, max: number): void {
+  if (Number.isInteger(value) && value >= min && value <= max) return;
+  throw new RangeError(`Cannot set ${what} to ${value}: it takes a whole number from ${min} to ${max}`);
+}
+
+function bringUp(device: NetDevice): void {
+  must(`bring ${device.name} up`, device.open(), { EPERM: "a notifier of NETDEV_PRE_UP refuses" });
 }
 
 /** `ip addr`. */
@@ -209,13 +238,24 @@ export class AddrCommands {
   /** `ip addr add CIDR dev DEV`; brings the device up. */
   add(dev: string, cidr: string, options?: { peer?: string; broadcast?: string; scope?: number }): void {
     const device = needDevice(this.#net, dev);
-    must(`bring ${dev} up`, device.open());
-    must(`add ${cidr} to ${dev}`, this.#net.get(DEVINET).addAddress(device, cidr, options));
+    if (options?.scope !== undefined) needWhole("scope", options.scope, 0, 255);
+    bringUp(device);
+    must(`add ${cidr} to ${dev}`, this.#net.get(DEVINET).addAddress(device, cidr, options), {
+      EEXIST: `${dev} has this address already`,
+    });
   }
 
   /** `ip addr del CIDR dev DEV`. */
   del(dev: string, cidr: string): void {
-    must(`remove ${cidr} from ${dev}`, this.#net.get(DEVINET).delAddress(needDevice(this.#net, dev), cidr));
+    const device = needDevice(this.#net, dev);
+    must(`remove ${cidr} from ${dev}`, this.#net.get(DEVINET).delAddress(device, cidr), {
+      EADDRNOTAVAIL: `${dev} has ${this.list(dev).join(", ") || "none"}`,
+    });
+  }
+
+  /** `ip addr flush dev DEV`. */
+  flush(dev: string): void {
+    for (let [first] = this.list(dev); first !== undefined; [first] = this.list(dev)) this.del(dev, first);
   }
 
   /** The addresses of a device as `10.0.0.1/24`. */
@@ -223,6 +263,47 @@ export class AddrCommands {
     const inDev = inDevGet(needDevice(this.#net, dev));
     return (inDev?.ifaList ?? []).map((ifa: InIfaddr) => `${ipToString(ifa.local)}/${ifa.prefix}`);
   }
+
+  /** What `ip addr` prints, of one device or of all. */
+  show(dev?: string): string {
+    const devices = dev === undefined ? this.#net.devices : [needDevice(this.#net, dev)];
+    return devices.flatMap((d) => [...linkText(d), ...addrText(d)]).join("\n");
+  }
+}
+
+function addrText(dev: NetDevice): string[] {
+  return (inDevGet(dev)?.ifaList ?? []).map((ifa: InIfaddr) => {
+    const peer = ifa.peer === ifa.local ? "" : ` peer ${ipToString(ifa.peer)}`;
+    const brd = ifa.broadcast === 0 ? "" : ` brd ${ipToString(ifa.broadcast)}`;
+    const scope = { 0: "global", 253: "link", 254: "host" }[ifa.scope] ?? ifa.scope;
+    const address = peer === ""
+      ? `${ipToString(ifa.local)}/${ifa.prefix}`
+      : `${ipToString(ifa.local)}${peer}/${ifa.prefix}`;
+    return `    inet ${address}${brd} scope ${scope}${ifa.secondary ? " secondary" : ""} ${dev.name}`;
+  });
+}
+
+const LINK_FLAGS: readonly (readonly [number, string])[] = [
+  [IFF_LOOPBACK, "LOOPBACK"],
+  [IFF_BROADCAST, "BROADCAST"],
+  [IFF_POINTOPOINT, "POINTOPOINT"],
+  [IFF_MULTICAST, "MULTICAST"],
+  [IFF_NOARP, "NOARP"],
+  [IFF_PROMISC, "PROMISC"],
+  [IFF_UP, "UP"],
+];
+
+function linkText(dev: NetDevice): string[] {
+  const up = (dev.flags & IFF_UP) !== 0;
+  const flags = LINK_FLAGS.filter(([bit]) => (dev.flags & bit) !== 0).map(([, name]) => name);
+  if (up) flags.push(dev.carrier ? "LOWER_UP" : "NO-CARRIER");
+  const qdisc = up ? dev.txq[0].qdisc?.ops.name ?? "noqueue" : "noop";
+  const kind = { [ARPHRD_ETHER]: "ether", [ARPHRD_LOOPBACK]: "loopback" }[dev.type] ?? "none";
+  return [
+    `${dev.ifindex}: ${dev.name}: <${flags.join(",")}> mtu ${dev.mtu} qdisc ${qdisc} ` +
+    `state ${dev.running ? "UP" : "DOWN"} qlen ${dev.txQueueLen}`,
+    `    link/${kind}${kind === "none" ? "" : ` ${dev.address}`}`,
+  ];
 }
 
 /** `ip link`. */
@@ -237,11 +318,27 @@ export class LinkCommands {
   /** `ip link set DEV ...`. */
   set(dev: string, options: { up?: boolean; mtu?: number; address?: string; txqueuelen?: number }): void {
     const device = needDevice(this.#net, dev);
-    if (options.mtu !== undefined) must(`set mtu ${options.mtu} on ${dev}`, device.setMtu(options.mtu));
-    if (options.address !== undefined) device.setAddress(options.address);
-    if (options.txqueuelen !== undefined) device.txQueueLen = options.txqueuelen;
-    if (options.up === true) must(`bring ${dev} up`, device.open());
-    if (options.up === false) device.close();
+    const { up, mtu, address, txqueuelen } = options;
+    // What is wrong is found before anything is changed.
+    if (txqueuelen !== undefined) needWhole(`txqueuelen of ${dev}`, txqueuelen, 0, 2 ** 31 - 1);
+    if (address !== undefined) needHostMac(dev, address);
+    if (mtu !== undefined) {
+      must(`set mtu ${mtu} on ${dev}`, device.setMtu(mtu), { EINVAL: `it takes 68 to ${device.maxMtu}` });
+    }
+    if (address !== undefined) device.setAddress(address);
+    if (txqueuelen !== undefined) device.txQueueLen = txqueuelen;
+    if (up === true) bringUp(device);
+    if (up === false) device.close();
+  }
+
+  /** `ip link set DEV up`. */
+  up(dev: string): void {
+    this.set(dev, { up: true });
+  }
+
+  /** `ip link set DEV down`. */
+  down(dev: string): void {
+    this.set(dev, { up: false });
   }
 
   /** `ip link del DEV`. */
@@ -258,7 +355,38 @@ export class LinkCommands {
   list(): NetDevice[] {
     return this.#net.devices;
   }
+
+  /** What `ip link` prints, of one device or of all. */
+  show(dev?: string): string {
+    const devices = dev === undefined ? this.#net.devices : [needDevice(this.#net, dev)];
+    return devices.flatMap(linkText).join("\n");
+  }
 }
+
+/** A group's address, or none, is no device's. Linux: is_valid_ether_addr(). */
+function needHostMac(dev: string, address: string): void {
+  const mac = parseMac(address);
+  // What is no address at all is for setAddress() to say.
+  if (mac === null || ((mac[0] & 0x100) === 0 && (mac[0] | mac[1]) !== 0)) return;
+  throw new TypeError(
+    `Cannot set address of ${dev}: ${address} is ${mac[0] === 0 ? "no address" : "a group's address"}`,
+  );
+}
+
+const ROUTE_HINTS = {
+  EEXIST: "there is such a route; route.replace() takes its place",
+  ENETUNREACH: "no address of a device that is up is on the gateway's link",
+  ESRCH: "there is no such route",
+};
+
+const ROUTE_TYPES: Readonly<Record<number, NonNullable<Route["type"]>>> = {
+  1: "unicast",
+  2: "local",
+  3: "broadcast",
+  6: "blackhole",
+  7: "unreachable",
+  8: "prohibit",
+};
 
 /** `ip route`. */
 export class RouteCommands {
@@ -271,19 +399,97 @@ export class RouteCommands {
 
   /** `ip route add TO via VIA dev DEV`. */
   add(to: string, route: Omit<Route, "to"> = {}): void {
-    must(`add route ${to}`, this.#net.get(FIB).add({ to, ...route }));
+    must(`add route ${to}`, this.#net.get(FIB).add({ to, ...route }), this.#hints(to, route));
+  }
+
+  /** `ip route replace TO via VIA dev DEV`: also where there is none yet. */
+  replace(to: string, route: Omit<Route, "to"> = {}): void {
+    const routes = this.#net.get(FIB);
+    const { metric = 0, table = 254 } = route;
+    const old = routes.list(table).filter((r) => sameTo(r.to, to) && (r.metric ?? 0) === metric);
+    this.#net.batch(() => {
+      for (const r of old) routes.del({ table, ...r });
+      let rc = -1;
+      try {
+        rc = routes.add({ to, ...route });
+      } finally {
+        if (rc < 0) { for (const r of old) routes.add({ table, ...r }); }
+      }
+      must(`replace route ${to}`, rc, this.#hints(to, route));
+    });
   }
 
   /** `ip route del TO`. */
   del(to: string, route: Omit<Route, "to"> = {}): void {
-    must(`remove route ${to}`, this.#net.get(FIB).del({ to, ...route }));
+    must(`remove route ${to}`, this.#net.get(FIB).del({ to, ...route }), ROUTE_HINTS);
+  }
+
+  /** `ip route get ADDRESS`: the way that a packet of ours to there takes now. */
+  get(address: string): Route {
+    const routes = this.#net.get(FIB);
+    const dst = routes.routeOutput(needIp(address, "address"), 0, 0, 0);
+    if (dst === null) throw new HostError(`find a route to ${address}`, routes.errno);
+    return {
+      to: address,
+      ...(dst.gateway === 0 ? {} : { via: ipToString(dst.gateway) }),
+      dev: dst.dev.name,
+      src: ipToString(dst.prefsrc),
+      type: ROUTE_TYPES[dst.type] ?? "unicast",
+      mtu: routes.mtu(dst),
+    };
   }
 
   /** `ip route`; table 255: the local one. */
   list(table?: number): Route[] {
     return this.#net.get(FIB).list(table);
   }
+
+  /** What `ip route` prints; table 255: the local one. */
+  show(table?: number): string {
+    return this.list(table).map((r) => {
+      const head = r.type === undefined || r.type === "unicast" ? r.to : `${r.type} ${r.to}`;
+      const words: readonly (readonly [string, string | number | undefined])[] = [
+        ["via", r.via],
+        ["dev", r.dev],
+        ["proto", r.protocol],
+        ["scope", r.scope === "global" ? undefined : r.scope],
+        ["src", r.src],
+        ["metric", r.metric === 0 ? undefined : r.metric],
+        ["mtu", r.mtu === 0 ? undefined : r.mtu],
+      ];
+      return [head, ...words.flatMap(([word, value]) => value === undefined ? [] : [`${word} ${value}`])].join(" ");
+    }).join("\n");
+  }
+
+  /** What the errnos of {@linkcode add} mean here. Wrong numbers and names are errors at once. */
+  #hints(to: string, route: Omit<Route, "to">): Readonly<Record<string, string>> {
+    const { dev, via, type = "unicast" } = route;
+    const noDevice = dev !== undefined
+      ? `there is no ${dev}; there are ${this.#net.devices.map((d) => d.name).join(", ") || "none"}`
+      : via === undefined
+      ? "name a gateway (via) or a device (dev)"
+      : `no device reaches ${via}`;
+    const host = to.includes("/") ? "the address has bits behind the prefix, or src is not ours" : "src is not ours";
+    return { ...ROUTE_HINTS, ENODEV: type === "unicast" ? noDevice : `type ${type}`, EINVAL: host };
+  }
 }
+
+function sameTo(a: string, b: string): boolean {
+  const full = (to: string): string => to === "default" ? "0.0.0.0/0" : to.includes("/") ? to : `${to}/32`;
+  return full(a) === full(b);
+}
+
+const NUD_NAMES: Readonly<Record<number, string>> = {
+  0: "NONE",
+  1: "INCOMPLETE",
+  2: "REACHABLE",
+  4: "STALE",
+  8: "DELAY",
+  16: "PROBE",
+  32: "FAILED",
+  64: "NOARP",
+  128: "PERMANENT",
+};
 
 /** `ip neigh`. */
 export class NeighCommands {
@@ -301,11 +507,21 @@ export class NeighCommands {
 
   /** `ip neigh del IP dev DEV`. */
   del(dev: string, ip: string): void {
-    must(`remove neighbour ${ip}`, this.#net.get(NEIGH).del(needDevice(this.#net, dev), ip));
+    must(`remove neighbour ${ip}`, this.#net.get(NEIGH).del(needDevice(this.#net, dev), ip), {
+      ENOENT: `${dev} has no such neighbour`,
+    });
   }
 
   /** All entries. */
   list(): readonly Neighbour[] {
     return this.#net.get(NEIGH).list();
+  }
+
+  /** What `ip neigh` prints: `10.0.0.2 dev eth0 lladdr 02:00:00:00:00:02 REACHABLE`. */
+  show(): string {
+    return this.list().filter((n) => n.nudState !== 64).map((n) => {
+      const lladdr = (n.nudState & NUD_VALID) === 0 ? "" : ` lladdr ${macToString(n.haHi, n.haLo)}`;
+      return `${ipToString(n.primaryKey)} dev ${n.dev.name}${lladdr} ${NUD_NAMES[n.nudState] ?? n.nudState}`;
+    }).join("\n");
   }
 }

@@ -90,8 +90,11 @@ export function csumFold(sum: number): number {
 
 /** The sum over an IPv4 pseudo header. Addresses are int32 as read big-endian, `proto` 8 bits, `len` in bytes. */
 export function csumTcpUdpNofold(saddr: number, daddr: number, len: number, proto: number): number {
-  return swap16(saddr & 0xffff) + swap16(saddr >>> 16) + swap16(daddr & 0xffff) + swap16(daddr >>> 16) +
-    swap16(len & 0xffff) + (len >>> 16 << 8) + (proto << 8);
+  let sum = (saddr & 0xffff) + (saddr >>> 16) + (daddr & 0xffff) + (daddr >>> 16) + (len & 0xffff) + (len >>> 16) +
+    proto;
+  sum = (sum & 0xffff) + (sum >>> 16);
+  sum = (sum & 0xffff) + (sum >>> 16);
+  return ((sum & 0xff) << 8) | (sum >>> 8);
 }
 
 /** Swaps the two bytes of a 16-bit number. */

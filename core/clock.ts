@@ -1,7 +1,6 @@
 /**
- * The machine's time: the one host timer that serves all its timers, and the rules of virtual time. Virtual time moves
- * by itself when no softirq is pending, two turns of the event loop passed without an entry, and no hold is open; or by
- * hand, with `advance`, `step` and `runUntilIdle`.
+ * The machine's time: one host timer for all its timers. Virtual time moves by itself when no softirq is pending, two
+ * turns of the event loop passed without an entry and no hold is open; or by hand: `advance`, `step`, `runUntilIdle`.
  */
 import type { Platform, VirtualPlatform } from "./platform.ts";
 import { Timers } from "./timer.ts";
@@ -86,10 +85,7 @@ export abstract class Clock extends Timers {
     return next !== Infinity;
   }
 
-  /**
-   * Runs until nothing is left to do; deferrable timers do not count. At most `limit` ns of virtual time, default an
-   * hour. A TypeError on a real platform.
-   */
+  /** Runs until only deferrable timers are left, for at most `limit` ns: an hour. A TypeError on a real platform. */
   runUntilIdle(limit: number = 3600e9): void {
     const end = this.#virtual().time + limit;
     this.drain();

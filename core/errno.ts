@@ -122,3 +122,23 @@ export function strerror(errno: number): string {
   for (const [number, text] of Object.values(TABLE)) if (number === n) return text;
   return `unknown error ${n}`;
 }
+
+/** For "did you mean": at most three of `names` that end like `name` does or are a few letters from it, nearest first. */
+export function nearest(name: string, names: readonly string[]): string[] {
+  const last = `.${name.split(".").at(-1)}`;
+  const ranked = names.map((n) => ({ n, far: n.endsWith(last) ? 0 : editDistance(n, name) }));
+  return ranked.filter(({ far }) => far <= 3).sort((a, b) => a.far - b.far).slice(0, 3).map(({ n }) => n);
+}
+
+/** Letters to insert, delete or change. Levenshtein, 1965. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next.push(Math.min(next[j - 1] + 1, row[j] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    }
+    row = next;
+  }
+  return row[b.length];
+}

@@ -224,6 +224,8 @@ export function registerNow(apply: () => () => void): Disposable {
 export class NotifierChain<E> {
   readonly #register: Registrar;
   #blocks: readonly { fn: (event: E) => number | void; priority: number }[] = [];
+  /** Told what a callback threw; the others are asked all the same. Null: it is thrown on. */
+  onError: ((error: unknown, event: E) => void) | null = null;
 
   /** An empty chain. A plugin's own chain takes `(apply) => net.registration(apply)`. */
   constructor(registrar: Registrar = registerNow) {
@@ -243,7 +245,14 @@ export class NotifierChain<E> {
 
   /** Asks all in order; NOTIFY_BAD if one vetoed. */
   call(event: E): number {
-    for (const block of this.#blocks) if (block.fn(event) === NOTIFY_BAD) return NOTIFY_BAD;
+    for (const block of this.#blocks) {
+      try {
+        if (block.fn(event) === NOTIFY_BAD) return NOTIFY_BAD;
+      } catch (error) {
+        if (this.onError === null) throw error;
+        this.onError(error, event);
+      }
+    }
     return NOTIFY_OK;
   }
 }

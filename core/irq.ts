@@ -5,9 +5,13 @@
  * latched, not delivered, so that nothing is lost when the driver unmasks: the race that every NAPI driver closes.
  */
 import type { Machine } from "./machine.ts";
-import { CTX_HARDIRQ } from "./softirq.ts";
-import { G_IRQ, TP_IRQ_HANDLER_ENTRY, TP_IRQ_HANDLER_EXIT } from "./event_bus.ts";
+import * as softirq from "./softirq.ts";
+import * as eventBus from "./event_bus.ts";
 import { HrTimer } from "./timer.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { CTX_HARDIRQ } = softirq;
+const { G_IRQ, TP_IRQ_HANDLER_ENTRY, TP_IRQ_HANDLER_EXIT } = eventBus;
 
 /** Interrupt moderation, as `ethtool -C` has it. */
 export interface Coalesce {

@@ -6,7 +6,8 @@
  */
 import { Clock } from "./clock.ts";
 import { DropReasons } from "./drop_reason.ts";
-import { CopyLedger, EventBus, G_NAPI, TP_NAPI_POLL } from "./event_bus.ts";
+import { CopyLedger, EventBus } from "./event_bus.ts";
+import * as eventBus from "./event_bus.ts";
 import { IrqLine } from "./irq.ts";
 import { backlogNapi, type Napi, NETDEV_BUDGET, NETDEV_BUDGET_NS, pollListAdd } from "./napi.ts";
 import { Net, type NetOptions } from "./net.ts";
@@ -16,8 +17,13 @@ import { type Platform, virtualPlatform } from "./platform.ts";
 import { PluginError } from "./plugin.ts";
 import { SKB_CB_WORDS } from "./sk_buff.ts";
 import { SkbPool } from "./skb_pool.ts";
-import { Cpu, CTX_PROCESS, doSoftirq, NET_RX_SOFTIRQ, raiseSoftirq, runKsoftirqd } from "./softirq.ts";
+import { Cpu } from "./softirq.ts";
+import * as softirq from "./softirq.ts";
 import { netTxAction } from "./transmit.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { G_NAPI, TP_NAPI_POLL } = eventBus;
+const { CTX_PROCESS, doSoftirq, NET_RX_SOFTIRQ, raiseSoftirq, runKsoftirqd } = softirq;
 
 /** Something that is woken at the outermost exit: a socket with data. */
 export interface Wakeable {
@@ -107,7 +113,11 @@ export class Machine extends Clock {
     this.pages = new PagePool(options);
     this.skbs = new SkbPool(this.pages, this.ledger, options.debug ?? false, this.bus);
     this.siteNetifRx = this.ledger.site("netif_rx", "dma");
-    for (let i = 0; i < (options.cpus ?? 1); i++) this.cpus.push(new Cpu(i));
+    const cpus = options.cpus ?? 1;
+    if (!Number.isInteger(cpus) || cpus < 1) {
+      throw new RangeError(`Cannot make a machine of ${cpus} CPUs: it takes a whole number from 1`);
+    }
+    for (let i = 0; i < cpus; i++) this.cpus.push(new Cpu(i));
     this.cpu = this.cpus[0];
     for (const cpu of this.cpus) {
       cpu.backlogNapi = backlogNapi(this);
@@ -120,6 +130,7 @@ export class Machine extends Clock {
 
   /** A net on this machine; a plugin that fails ends it again. */
   createNet(options: NetOptions = {}): Net {
+    if (this.closed) throw new TypeError("Cannot make a net: its machine has ended");
     const net = new Net(this, options.name ?? `net${this.nets.length}`);
     this.nets.push(net);
     try {

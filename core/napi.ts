@@ -2,13 +2,19 @@
  * NAPI: one interrupt starts polling, polling runs in batches until the ring is empty. Linux: net/core/dev.c,
  * net_rx_action(), napi_poll(), napi_complete_done(); net/core/gro.c.
  */
-import { type Cpu, NET_RX_SOFTIRQ, raiseSoftirq } from "./softirq.ts";
-import { G_NAPI, TP_NAPI_COMPLETE, TP_NAPI_SCHEDULE } from "./event_bus.ts";
+import type { Cpu } from "./softirq.ts";
+import * as softirq from "./softirq.ts";
+import * as eventBus from "./event_bus.ts";
 import { groFlush, groReceive } from "./offload.ts";
-import { netifReceiveSkb } from "./receive.ts";
+import * as receive from "./receive.ts";
 import type { Machine } from "./machine.ts";
 import { type NetDevice, NETIF_F_GRO } from "./net_device.ts";
 import type { SkBuff } from "./sk_buff.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { NET_RX_SOFTIRQ, raiseSoftirq } = softirq;
+const { G_NAPI, TP_NAPI_COMPLETE, TP_NAPI_SCHEDULE } = eventBus;
+const { netifReceiveSkb } = receive;
 
 /** Packets that one poll may take. Linux: NAPI_POLL_WEIGHT. */
 export const NAPI_WEIGHT = 64;

@@ -5,7 +5,8 @@
  * but the machine.
  */
 import type { Machine, PluginFault } from "./machine.ts";
-import { G_SKB, NotifierChain, TP_KFREE_SKB } from "./event_bus.ts";
+import { NotifierChain } from "./event_bus.ts";
+import * as eventBus from "./event_bus.ts";
 import {
   forwardOps,
   type HeaderOps,
@@ -21,10 +22,15 @@ import { netifRx, PacketTypeTable } from "./receive.ts";
 import { type NetdevQueue, Qdisc, type QdiscOps, qdiscReset } from "./transmit.ts";
 import { copyFromUser } from "./copy.ts";
 import { Sysctl, type SysctlTree } from "./sysctl.ts";
-import { DROP } from "./drop_reason.ts";
+import * as dropReason from "./drop_reason.ts";
+import { strerror } from "./errno.ts";
 import type { Plugin } from "./plugin.ts";
 import { Registry } from "./registry.ts";
 import type { SkBuff } from "./sk_buff.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { G_SKB, TP_KFREE_SKB } = eventBus;
+const { DROP } = dropReason;
 
 /** What a net is made of. */
 export interface NetOptions {
@@ -70,6 +76,7 @@ export class Net extends Registry {
     const registrar = (apply: () => () => void): Disposable => this.registration(apply);
     this.sysctl = new Sysctl(registrar);
     this.netdevChain = new NotifierChain(registrar);
+    this.netdevChain.onError = (error, e) => this.pluginError(`a notifier, at ${e.kind} of ${e.dev.name},`, error);
     this.sysctl.defineTree("net.core.", coreSysctls(machine));
   }
 
@@ -87,6 +94,8 @@ export class Net extends Registry {
 
   /** Makes and registers a device; a name that is taken is a TypeError. Linux: register_netdevice(). */
   registerNetdevice(name: string, init: NetDeviceInit): NetDevice {
+    if (this.#disposed) throw new TypeError(`Cannot register device ${name}: ${this.name} has ended`);
+    checkNetdevice(name, init);
     if (!/^[^\s/:]{1,15}$/.test(name)) {
       throw new TypeError(`Cannot register device "${name}": 1 to 15 characters, no "/"`);
     }
@@ -98,15 +107,20 @@ export class Net extends Registry {
     return dev;
   }
 
-  /** The short form for a driver in user code: a device that is up. Linux: register_netdev(). */
+  /**
+   * The short form for a driver in user code: a device that is up. When its `open` or a notifier refuses, it is taken
+   * away again and that is an Error. Linux: register_netdev().
+   */
   registerNetdev(
     name: string,
     driver: Partial<NetdevOps> & Pick<NetdevOps, "startXmit">,
     init?: Partial<NetDeviceInit>,
   ): NetDevice {
     const dev = this.registerNetdevice(name, { ...init, ops: netdevOps(driver) });
-    dev.open();
-    return dev;
+    const err = dev.open();
+    if (err === 0) return dev;
+    this.unregisterNetdevice(dev);
+    throw new Error(`Cannot bring ${name} up: ${strerror(err)}`);
   }
 
   /** Takes a device down and away; what the backlog holds of it is dropped. Linux: unregister_netdevice(). */
@@ -319,6 +333,22 @@ export class Net extends Registry {
   }
 }
 
+/** What a device must be made of. */
+function checkNetdevice(
+  name: string,
+  { mtu = 1500, maxMtu = 65535, txQueueLen = 0, txQueues = 1 }: NetDeviceInit,
+): void {
+  const want = (what: string, value: number, min: number, max: number): void => {
+    if (Number.isInteger(value) && value >= min && value <= max) return;
+    throw new RangeError(
+      `Cannot register device ${name}: ${what} ${value}, it takes a whole number from ${min} to ${max}`,
+    );
+  };
+  want("mtu", mtu, 68, maxMtu);
+  want("txQueueLen", txQueueLen, 0, 2 ** 31 - 1);
+  want("txQueues", txQueues, 1, 4096);
+}
+
 /** No link header: the packet begins with its network header. Linux: raw IP devices. */
 function noHeader(): HeaderOps {
   return {
@@ -343,6 +373,9 @@ function coreSysctls(machine: Machine): SysctlTree {
       return name === "netdev_max_backlog" ? machine.maxBacklog : undefined;
     },
     set: (name, value) => {
+      if (!Number.isInteger(value) || value < 1) {
+        throw new RangeError(`Cannot set net.core.${name} to ${value}: it takes a whole number from 1`);
+      }
       if (name === "netdev_budget") machine.budget = value;
       else if (name === "netdev_budget_usecs") machine.budgetNs = value * 1000;
       else if (name === "netdev_max_backlog") machine.maxBacklog = value;

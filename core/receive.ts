@@ -4,9 +4,13 @@
 import type { Net } from "./net.ts";
 import { IFF_UP, type NetDevice, RX_HANDLER_ANOTHER, RX_HANDLER_CONSUMED, type TapFn } from "./net_device.ts";
 import type { SkBuff } from "./sk_buff.ts";
-import { DROP } from "./drop_reason.ts";
-import { runTaps } from "./transmit.ts";
-import { G_NET, TP_NETIF_RECEIVE_SKB, TP_NETIF_RX } from "./event_bus.ts";
+import * as dropReason from "./drop_reason.ts";
+import { guarded, runTaps } from "./transmit.ts";
+import * as eventBus from "./event_bus.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { DROP } = dropReason;
+const { G_NET, TP_NETIF_RECEIVE_SKB, TP_NETIF_RX } = eventBus;
 
 /** A handler of an EtherType. Linux: struct packet_type. */
 export interface PacketType {
@@ -68,7 +72,7 @@ export function netifReceiveSkb(skb: SkBuff): void {
   skb.skbIif = dev.ifindex;
   if ((net.machine.bus.mask & G_NET) !== 0) net.machine.bus.hit(TP_NETIF_RECEIVE_SKB, skb, skb.len, 0, dev);
   if (net.ptypes.taps.length !== 0 || dev.taps.length !== 0) runTaps(skb, dev, false);
-  if (dev.ingress === null || dev.ingress(skb) === 0) {
+  if (dev.ingress === null || guarded(dev.ingress, skb, dev, "netdev hook") === 0) {
     if (dev.rxHandler === null || handleRx(skb, dev)) deliver(skb, dev, net);
   }
   pool.currentId = outer;
@@ -76,7 +80,8 @@ export function netifReceiveSkb(skb: SkBuff): void {
 
 /** Whether the packet goes on to the packet types. */
 function handleRx(skb: SkBuff, dev: NetDevice): boolean {
-  const verdict = dev.rxHandler!(skb);
+  const verdict = guarded(dev.rxHandler!, skb, dev, "rx handler");
+  if (verdict < 0) return false;
   if (verdict === RX_HANDLER_CONSUMED) return false;
   if (verdict === RX_HANDLER_ANOTHER) {
     netifReceiveSkb(skb);

@@ -165,6 +165,7 @@ export abstract class Registry {
   #staging: Staging | null = null;
   #replacing = false;
   #newStates: string[] = [];
+  #ended = false;
 
   /** The plugins, in order of setup. */
   get plugins(): Plugin[] {
@@ -186,6 +187,9 @@ export abstract class Registry {
     const record = this.find(t);
     if (record === null) {
       const who = this.#owner?.plugin.name ?? this.name;
+      if (this.#ended) {
+        throw new PluginError("NETPATH_NOT_PROVIDED", [who], `Cannot use ${t.name}: ${this.name} has ended`);
+      }
       throw new PluginError("NETPATH_NOT_PROVIDED", [who], `${who} asked for ${t.name}, which no plugin provides`);
     }
     return record;
@@ -267,6 +271,7 @@ export abstract class Registry {
     for (const state of [...this.#states.values()].reverse()) state.end?.();
     this.#states.clear();
     this.#records.clear();
+    this.#ended = true;
   }
 
   #setup(slot: Slot, message: string): void {

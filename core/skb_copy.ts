@@ -4,10 +4,16 @@
  * The functions here know how a packet is laid out (head, frags, fragment list); {@linkcode SkbPool} knows where packets
  * come from. Use them through the methods of {@linkcode SkBuff}.
  */
-import { csumBlockAdd, csumFold, csumJs } from "./checksum.ts";
-import { copySlab, zero } from "./copy.ts";
-import { type Slab, SLOT_SIZE, slotClass } from "./page_pool.ts";
+import * as checksum from "./checksum.ts";
+import * as copy from "./copy.ts";
+import type { Slab } from "./page_pool.ts";
+import * as pagePool from "./page_pool.ts";
 import { CHECKSUM_NONE, NET_SKB_PAD, type SkBuff } from "./sk_buff.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { csumBlockAdd, csumFold, csumJs } = checksum;
+const { copySlab, zero } = copy;
+const { SLOT_SIZE, slotClass } = pagePool;
 
 /** Whether someone else's buffer has the same head. Borrows `skb`. Linux: skb_header_cloned(). */
 export function headShared(skb: SkBuff): boolean {

@@ -5,9 +5,12 @@
  * `debug` on, every live skb is tracked, so that a leak names its allocation site and its last holder; freed ones are
  * not used again and their memory is poisoned, so that every double free and every use after free shows.
  */
-import { type CopyLedger, EventBus, G_SKB, TP_CONSUME_SKB } from "./event_bus.ts";
-import { type PagePool, type Slab, SLOT_BUFFER, SLOT_LARGE, SLOT_SIZE, slotClass } from "./page_pool.ts";
-import { DESTRUCTOR_NONE, MAX_SKB_FRAGS, SkBuff } from "./sk_buff.ts";
+import { type CopyLedger, EventBus } from "./event_bus.ts";
+import * as eventBus from "./event_bus.ts";
+import type { PagePool, Slab } from "./page_pool.ts";
+import * as pagePool from "./page_pool.ts";
+import { SkBuff } from "./sk_buff.ts";
+import * as skBuff from "./sk_buff.ts";
 import {
   copyBits,
   cowHead,
@@ -19,6 +22,11 @@ import {
   skbPadTo,
   trimFrags,
 } from "./skb_copy.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { G_SKB, TP_CONSUME_SKB } = eventBus;
+const { SLOT_BUFFER, SLOT_LARGE, SLOT_SIZE, slotClass } = pagePool;
+const { DESTRUCTOR_NONE, MAX_SKB_FRAGS } = skBuff;
 
 /** SKB_DATA_ALIGN(sizeof(struct sk_buff)) on x86-64. */
 const SIZEOF_SK_BUFF = 256;
@@ -105,15 +113,15 @@ export class SkbPool {
 
   /**
    * An empty skb whose head has room for `size` bytes, headroom included, with `data` at its start. At most 32,768
-   * bytes. Null: no memory. Linux: alloc_skb().
+   * bytes. It costs its owner `truesize` bytes. Null: no memory. Linux: alloc_skb().
    */
-  alloc(size: number): SkBuff | null {
+  alloc(size: number, truesize: number = skbTruesize(size)): SkBuff | null {
     const cls = slotClass(size);
     if (cls < 0) return null;
     const page = this.pages.alloc(cls);
     if (page < 0) return null;
     const skb = this.build(this.pages.slab, page, SLOT_SIZE[cls]);
-    skb.truesize = skbTruesize(size);
+    skb.truesize = truesize;
     return skb;
   }
 
@@ -124,14 +132,15 @@ export class SkbPool {
   build(slab: Slab, page: number, size: number): SkBuff {
     const spare = this.#spare;
     const skb = spare.length > 0 ? spare.pop() as SkBuff : new SkBuff(this, slab);
-    skb.slab = slab;
-    skb.view = slab.view;
-    skb.bytes = slab.bytes;
-    skb.head = skb.data = skb.tail = page;
+    if (skb.slab !== slab) moveTo(skb, slab);
+    skb.head = page;
+    skb.data = page;
+    skb.tail = page;
     skb.end = page + size;
     skb.live = 1;
-    skb.id = this.#nextId;
-    this.#nextId = this.#nextId === 0x3fffffff ? 1 : this.#nextId + 1;
+    const id = this.#nextId;
+    skb.id = id;
+    this.#nextId = id === 0x3fffffff ? 1 : id + 1;
     skb.cause = this.currentId;
     skb.truesize = size + SIZEOF_SK_BUFF;
     this.live++;
@@ -306,29 +315,40 @@ function caller(error: Error): string {
   return "";
 }
 
+function moveTo(skb: SkBuff, slab: Slab): void {
+  skb.slab = slab;
+  skb.view = slab.view;
+  skb.bytes = slab.bytes;
+}
+
 function reset(skb: SkBuff): void {
   skb.live = 0;
   skb.next = null;
-  skb.len = skb.dataLen = skb.nrFrags = 0;
-  skb.macHeader = skb.networkHeader = skb.transportHeader = -1;
+  skb.len = 0;
+  skb.dataLen = 0;
+  skb.nrFrags = 0;
+  skb.macHeader = -1;
+  skb.networkHeader = -1;
+  skb.transportHeader = -1;
   skb.macLen = 0;
   skb.dev = null;
-  skb.skbIif =
-    skb.protocol =
-    skb.pktType =
-    skb.ipSummed =
-    skb.csum =
-    skb.csumStart =
-    skb.csumOffset =
-      0;
-  skb.gsoSize = skb.gsoSegs = skb.gsoType = 0;
-  skb.hash =
-    skb.queueMapping =
-    skb.priority =
-    skb.mark =
-    skb.tstamp =
-      0;
-  skb.cloned = skb.ignoreDf = false;
+  skb.skbIif = 0;
+  skb.protocol = 0;
+  skb.pktType = 0;
+  skb.ipSummed = 0;
+  skb.csum = 0;
+  skb.csumStart = 0;
+  skb.csumOffset = 0;
+  skb.gsoSize = 0;
+  skb.gsoSegs = 0;
+  skb.gsoType = 0;
+  skb.hash = 0;
+  skb.queueMapping = 0;
+  skb.priority = 0;
+  skb.mark = 0;
+  skb.tstamp = 0;
+  skb.cloned = false;
+  skb.ignoreDf = false;
   skb.flags = 0;
   skb.destructor = DESTRUCTOR_NONE;
   skb.dst = null;

@@ -9,7 +9,10 @@ import type { Machine } from "./machine.ts";
 import type { Napi } from "./napi.ts";
 import type { Qdisc } from "./transmit.ts";
 import { SkbQueue } from "./sk_buff.ts";
-import { G_IRQ, TP_KSOFTIRQD_WAKE, TP_SOFTIRQ_ENTRY, TP_SOFTIRQ_EXIT, TP_SOFTIRQ_RAISE } from "./event_bus.ts";
+import * as eventBus from "./event_bus.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { G_IRQ, TP_KSOFTIRQD_WAKE, TP_SOFTIRQ_ENTRY, TP_SOFTIRQ_EXIT, TP_SOFTIRQ_RAISE } = eventBus;
 
 /** `NET_TX_SOFTIRQ`: rescheduled qdiscs. */
 export const NET_TX_SOFTIRQ = 2;
@@ -73,8 +76,9 @@ export class Cpu {
   }
 }
 
-/** Marks softirq `nr` as pending on `cpu`. Linux: __raise_softirq_irqoff(). */
+/** Marks softirq `nr` as pending on `cpu`; outside of any entry ksoftirqd will run it. Linux: raise_softirq(). */
 export function raiseSoftirq(machine: Machine, cpu: Cpu, nr: number): void {
+  if (machine.depth === 0) wakeKsoftirqd(machine, cpu);
   if ((cpu.pending & (1 << nr)) !== 0) return;
   cpu.pending |= 1 << nr;
   if ((machine.bus.mask & G_IRQ) !== 0) machine.bus.hit(TP_SOFTIRQ_RAISE, null, nr, 0, cpu);

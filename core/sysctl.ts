@@ -4,6 +4,7 @@
  * A plugin defines a knob with its default and a setter that writes a plain field; the path reads the field. Names
  * with a device (`net.ipv4.conf.eth0.rp_filter`) belong to one *tree* whose owner resolves the rest of the name.
  */
+import { nearest } from "./errno.ts";
 import { registerNow, type Registrar } from "./event_bus.ts";
 
 /** One knob. */
@@ -101,6 +102,10 @@ export class Sysctl {
   /** Sets a value, or several; out of range is a RangeError, an unknown name a TypeError. */
   set(name: string, value: number | readonly number[]): void {
     const values = typeof value === "number" ? [value] : value;
+    const wrong = Array.isArray(values) ? values.find((v) => !Number.isInteger(v)) : values;
+    if (wrong !== undefined || values.length === 0) {
+      throw new RangeError(`Cannot set ${name} to ${JSON.stringify(wrong) ?? "nothing"}: it takes a whole number`);
+    }
     const knob = this.#knobs.get(name);
     if (knob === undefined) {
       const at = this.#tree(name);
@@ -109,7 +114,7 @@ export class Sysctl {
     }
     const { min = -Infinity, max = Infinity } = knob.def;
     for (const v of values) {
-      if (!Number.isFinite(v) || v < min || v > max) {
+      if (v < min || v > max) {
         throw new RangeError(`Cannot set ${name} to ${v}: it takes a number from ${min} to ${max}`);
       }
     }
@@ -136,8 +141,8 @@ export class Sysctl {
   }
 
   #unknown(name: string): TypeError {
-    const last = name.split(".").at(-1) ?? name;
-    const near = this.list().filter((n) => n.endsWith(last) || n.includes(last.slice(0, 6))).slice(0, 3);
-    return new TypeError(`Unknown sysctl ${name}${near.length > 0 ? `: did you mean ${near.join(" or ")}?` : ""}`);
+    const near = nearest(name, this.list());
+    const hint = near.length > 0 ? `did you mean ${near.join(" or ")}?` : "sysctl.list() has all names";
+    return new TypeError(`Unknown sysctl ${name || '""'}: ${hint}`);
   }
 }

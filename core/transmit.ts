@@ -4,8 +4,9 @@
  */
 import type { Machine } from "./machine.ts";
 import type { Cpu } from "./softirq.ts";
-import { NET_TX_SOFTIRQ, raiseSoftirq } from "./softirq.ts";
-import { CHECKSUM_PARTIAL, SkbQueue, type SkBuff } from "./sk_buff.ts";
+import * as softirq from "./softirq.ts";
+import { SkbQueue, type SkBuff } from "./sk_buff.ts";
+import * as skBuff from "./sk_buff.ts";
 import {
   IFF_UP,
   NETDEV_TX_BUSY,
@@ -15,17 +16,18 @@ import {
   NETIF_F_HW_CSUM,
   NETIF_F_SG,
 } from "./net_device.ts";
-import { skbChecksumHelp } from "./skb_copy.ts";
+import * as skbCopy from "./skb_copy.ts";
 import { gsoFeature, gsoSegment } from "./offload.ts";
-import { DROP } from "./drop_reason.ts";
-import {
-  G_NET,
-  TP_NET_DEV_QUEUE,
-  TP_NET_DEV_START_XMIT,
-  TP_NET_DEV_XMIT,
-  TP_QDISC_DEQUEUE,
-  TP_QDISC_ENQUEUE,
-} from "./event_bus.ts";
+import * as dropReason from "./drop_reason.ts";
+import * as eventBus from "./event_bus.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { NET_TX_SOFTIRQ, raiseSoftirq } = softirq;
+const { CHECKSUM_PARTIAL } = skBuff;
+const { skbChecksumHelp } = skbCopy;
+const { DROP } = dropReason;
+const { G_NET, TP_NET_DEV_QUEUE, TP_NET_DEV_START_XMIT, TP_NET_DEV_XMIT, TP_QDISC_DEQUEUE, TP_QDISC_ENQUEUE } =
+  eventBus;
 
 /** Packets that one run of a qdisc sends before others get a turn. Linux: net.core.dev_weight. */
 export const QDISC_QUOTA = 64;
@@ -170,9 +172,26 @@ function xmitQdisc(skb: SkBuff, q: Qdisc, txq: NetdevQueue, machine: Machine): n
   }
   if ((machine.bus.mask & G_NET) !== 0) machine.bus.hit(TP_QDISC_ENQUEUE, skb, q.qlen, 0, q);
   if (machine.skbs.debug) skb.holder = `qdisc ${q.ops.name} on ${q.dev.name}`;
-  const rc = q.ops.enqueue(skb, q);
+  const rc = enqueueSkb(skb, q);
   qdiscRun(q, machine);
   return rc;
+}
+
+/** One that throws loses the packet, not the machine. Takes ownership of `skb`. */
+function enqueueSkb(skb: SkBuff, q: Qdisc): number {
+  const id = skb.id;
+  const before = q.qlen;
+  try {
+    return q.ops.enqueue(skb, q);
+  } catch (error) {
+    q.dev.net.pluginError(qdiscLabel(q), error);
+    if (skb.live !== 0 && skb.id === id && q.qlen === before) q.dev.net.drop(skb, DROP.PLUGIN_ERROR);
+    return NET_XMIT_DROP;
+  }
+}
+
+function qdiscLabel(q: Qdisc): string {
+  return `qdisc ${q.ops.name} of ${q.dev.name}`;
 }
 
 /**
@@ -203,7 +222,11 @@ export function qdiscRun(q: Qdisc, machine: Machine): void {
 function dequeueSkb(q: Qdisc, machine: Machine): SkBuff | null {
   let skb = q.requeued.qlen > 0 ? q.requeued.dequeue() : null;
   if (skb === null) {
-    skb = q.ops.dequeue(q);
+    try {
+      skb = q.ops.dequeue(q);
+    } catch (error) {
+      q.dev.net.pluginError(qdiscLabel(q), error);
+    }
     if (skb === null) return null;
     q.packets++;
   }
@@ -216,7 +239,14 @@ function dequeueSkb(q: Qdisc, machine: Machine): SkBuff | null {
  * Linux: sch_direct_xmit(). Takes ownership of `skb`.
  */
 function directXmit(skb: SkBuff, dev: NetDevice, machine: Machine, more: boolean): SkBuff | null {
-  let list = validateXmit(skb, dev);
+  if (skb.gsoSize === 0 && skb.dataLen === 0 && skb.ipSummed !== CHECKSUM_PARTIAL) {
+    return hardStartXmit(skb, dev, machine, more) === NETDEV_TX_BUSY ? skb : null;
+  }
+  return xmitList(validateXmit(skb, dev), dev, machine, more);
+}
+
+/** Linux: dev_hard_start_xmit(). Returns what the driver refused. Takes ownership of `list`. */
+function xmitList(list: SkBuff | null, dev: NetDevice, machine: Machine, more: boolean): SkBuff | null {
   while (list !== null) {
     const next: SkBuff | null = list.next;
     list.next = null;
@@ -254,6 +284,21 @@ export function runTaps(skb: SkBuff, dev: NetDevice, outgoing: boolean): void {
     for (const tap of dev.taps) tap(skb, dev, outgoing);
   } catch (error) {
     dev.net.pluginError(`a tap of ${dev.name}`, error);
+  }
+}
+
+/**
+ * Calls what a plugin put on a device's way in: an exception drops the packet, the driver's poll goes on; then it gives -1.
+ * Takes ownership of `skb` unless it returns what `fn` says.
+ */
+export function guarded(fn: (skb: SkBuff) => number, skb: SkBuff, dev: NetDevice, what: string): number {
+  const id = skb.id;
+  try {
+    return fn(skb);
+  } catch (error) {
+    dev.net.pluginError(`the ${what} of ${dev.name}`, error);
+    if (skb.live !== 0 && skb.id === id) dev.net.drop(skb, DROP.PLUGIN_ERROR);
+    return -1;
   }
 }
 
@@ -336,7 +381,12 @@ export function netTxAction(machine: Machine, cpu: Cpu): void {
 
 /** Drops all that a discipline holds; returns how many. Linux: qdisc_reset(). */
 export function qdiscReset(q: Qdisc): number {
-  let n = q.ops.reset(q);
+  let n = 0;
+  try {
+    n = q.ops.reset(q);
+  } catch (error) {
+    q.dev.net.pluginError(qdiscLabel(q), error);
+  }
   for (let skb = q.requeued.dequeue(); skb !== null; skb = q.requeued.dequeue(), n++) {
     q.dev.net.drop(skb, DROP.QUEUE_PURGE);
   }

@@ -5,6 +5,9 @@ import {
   CTX_KSOFTIRQD,
   CTX_PROCESS,
   CTX_SOFTIRQ,
+  DESC_ADDR,
+  DESC_FLAGS,
+  DESC_LEN,
   devAddPack,
   NET_RX_SOFTIRQ,
   type SkBuff,
@@ -53,8 +56,8 @@ Deno.test("[R2] the NIC writes it by DMA into the ring's memory; the CPU moves n
     l.wire.inject(l.nicB, sent);
     const { rx } = l.nicB;
     const i = (rx.nextToDevice - 1) & rx.mask;
-    assertEquals([rx.len[i], rx.mapped[i]], [sent.length, 1]);
-    assertEquals(rx.slab[i]!.bytes.slice(rx.addr[i], rx.addr[i] + rx.len[i]), sent);
+    assertEquals([rx.get(i, DESC_LEN), rx.get(i, DESC_FLAGS) !== 0], [sent.length, true]);
+    assertEquals(rx.slab[i]!.bytes.slice(rx.get(i, DESC_ADDR), rx.get(i, DESC_ADDR) + rx.get(i, DESC_LEN)), sent);
   });
   assertEquals(l.machine.ledger.bytesAt("nic_dma"), sent.length);
   assertEquals(l.machine.ledger.total("cpu"), 0);

@@ -4,6 +4,9 @@ import {
   crc32,
   CTX_PROCESS,
   CTX_SOFTIRQ,
+  DESC_ADDR,
+  DESC_FLAGS,
+  DESC_LEN,
   ERRNO,
   NET_SKB_PAD,
   NET_TX_SOFTIRQ,
@@ -307,7 +310,7 @@ Deno.test("[T17] it puts it on the transmit ring", () => {
   l.machine.batch(() => {
     const at = tx.nextToUse & tx.mask;
     l.send(100);
-    assertEquals([tx.skb[at]!.len, tx.len[at], tx.size - tx.unused], [142, 142, 1]);
+    assertEquals([tx.skb[at]!.len, tx.get(at, DESC_LEN), tx.size - tx.unused], [142, 142, 1]);
   });
   assertEquals([tx.unused, tx.frames], [tx.size, 1]);
   l.end();
@@ -320,7 +323,12 @@ Deno.test("[T18] it maps the data for DMA, and unmaps it when it was sent", () =
     const at = tx.nextToUse & tx.mask;
     for (let i = 0; i < 3; i++) l.send(100);
     const skb = tx.skb[at]!;
-    assertEquals([tx.mappings, tx.mapped[at], tx.addr[at], tx.slab[at] === skb.slab], [3, 1, skb.data, true]);
+    assertEquals([tx.mappings, tx.get(at, DESC_FLAGS) !== 0, tx.get(at, DESC_ADDR), tx.slab[at] === skb.slab], [
+      3,
+      true,
+      skb.data,
+      true,
+    ]);
   });
   assertEquals(tx.mappings, 0);
   l.end();

@@ -121,7 +121,8 @@ function redirects(probes: Probes): void {
   redirect("to multicast", 1, "224.0.0.1", "8.8.9.6");
   redirect("to broadcast", 1, "10.9.0.255", "8.8.9.7");
   redirect("to the same gateway", 1, "10.9.0.254", "8.8.9.8");
-  redirect("of a host on the link", 1, "10.9.0.9", "10.9.0.5", "10.9.0.5");
+  redirect("of a host on the link whose path MTU is known", 1, "10.9.0.9", "10.9.0.5", "10.9.0.5");
+  redirect("of a host on the link of which nothing is known", 1, "10.9.0.9", "10.9.0.8", "10.9.0.8");
   for (const length of [8, 12, 19]) {
     const quoted = ipv4({ src: "10.9.0.1", dst: "8.8.9.9" }, icmpEcho({ reply: true })).subarray(0, length);
     probes.add(

@@ -120,6 +120,27 @@ function options(probes: RouterProbes): void {
   probes.from("router alert and ts0, cut", { options: concat(routerAlert(), timestamp(0, zeros(8))) }, ping(1200));
 }
 
+/** A path MTU that the router has learnt itself is not that of what it forwards, unless it was below min_pmtu. */
+function learntMtu(probes: RouterProbes): void {
+  const link = { dst: HOST_MAC, src: macOf(2) };
+  const paths = [
+    { mtu: 700, host: "10.20.9.1", sizes: [600, 690, 900] },
+    { mtu: 500, host: "10.20.9.2", sizes: [480, 520, 560, 900] },
+    { mtu: 580, host: "10.21.9.1", sizes: [570, 590, 700] },
+  ];
+  for (const { mtu, host, sizes } of paths) {
+    const quoted = ipv4({ src: "10.9.0.1", dst: host }, icmpEcho({ reply: true }));
+    const error = icmpError({ type: 3, code: 4, mtu }, quoted);
+    probes.add(`path MTU ${mtu} to ${host}`, eth(link, ipv4({ src: "10.10.0.2", dst: "10.9.0.1" }, error)));
+    for (const size of sizes) {
+      for (const df of [false, true]) {
+        const packet = ipv4({ src: "10.9.0.2", dst: host, df }, ping(size - 28));
+        probes.add(`${size} bytes to ${host} after it${df ? ", DF" : ""}`, eth(link, packet));
+      }
+    }
+  }
+}
+
 /** Forwarding. */
 export function routerProbes(): Step[] {
   const probes = new RouterProbes("probe router");
@@ -127,6 +148,7 @@ export function routerProbes(): Step[] {
   sizes(probes);
   errors(probes);
   options(probes);
+  learntMtu(probes);
   const back = { dst: "02:00:00:00:0a:01", src: "02:00:00:00:0a:02" };
   const far = { src: "10.20.0.5", dst: "10.9.0.2" };
   probes.add("from the other side", eth(back, ipv4(far, ping())), 1);

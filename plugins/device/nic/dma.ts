@@ -4,7 +4,14 @@
  *
  * @module
  */
-import {
+import * as core from "../../../core/mod.ts";
+import * as ethernetHeader from "../../link/ethernet/header.ts";
+import type { Impair } from "./contract.ts";
+import type { Nic, NicRing } from "./state.ts";
+import * as state from "./state.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const {
   copyFromUser,
   copySlab,
   copyToUser,
@@ -13,25 +20,22 @@ import {
   csumFold,
   csumJs,
   csumTcpUdpNofold,
+  DESC_ADDR,
+  DESC_CAUSE,
   DESC_CSUM_OK,
   DESC_EOP,
   DESC_FCS_ERROR,
+  DESC_FLAGS,
+  DESC_ID,
+  DESC_LEN,
+  DESC_ORDER,
+  DESC_WORDS,
   G_NAPI,
   IFF_PROMISC,
   NETIF_F_RXCSUM,
-} from "../../../core/mod.ts";
-import { ETH_HLEN, ETH_P_IP, ETH_ZLEN } from "../../link/ethernet/header.ts";
-import type { Impair } from "./contract.ts";
-import {
-  JUMBO_BUFFER_LEN,
-  JUMBO_MIN_BUFFERS,
-  type Nic,
-  NIC_CSUM,
-  NIC_GSO,
-  NIC_JUMBO,
-  type NicRing,
-  RX_BUFFER_LEN,
-} from "./state.ts";
+} = core;
+const { ETH_HLEN, ETH_P_IP, ETH_ZLEN } = ethernetHeader;
+const { JUMBO_BUFFER_LEN, JUMBO_MIN_BUFFERS, NIC_CSUM, NIC_GSO, NIC_JUMBO, RX_BUFFER_LEN } = state;
 
 const FCS_LEN = 4;
 const IPPROTO_TCP = 6;
@@ -51,32 +55,39 @@ export function dmaTransfer(from: Nic, to: Nic, impair: Impair | null): void {
   let received = 0;
   while (tx.nextToDevice !== tx.nextToUse) {
     const i = tx.nextToDevice & tx.mask;
-    const plain = (tx.flags[i] & DESC_EOP) !== 0 && tx.order[i] === 0;
-    const ok = plain && impair === null && tx.len[i] <= RX_BUFFER_LEN
+    const words = tx.words;
+    const d = i * DESC_WORDS;
+    const plain = (words[d + DESC_FLAGS] & DESC_EOP) !== 0 && words[d + DESC_ORDER] === 0;
+    const ok = plain && impair === null && words[d + DESC_LEN] <= RX_BUFFER_LEN
       ? moveOne(from, to, tx, i)
       : moveLong(from, to, tx, impair);
     if (ok) received++;
     tx.complete(0);
-    tx.frames++;
     sent++;
   }
+  tx.frames += sent;
   if (received > 0) to.rxIrq.raise(received);
   if (sent > 0) from.txIrq.raise(sent);
 }
 
 /** The common case: one descriptor into one buffer. */
 function moveOne(from: Nic, to: Nic, tx: NicRing, i: number): boolean {
-  const len = tx.len[i];
+  const order = tx.words;
+  const t = i * DESC_WORDS;
+  const len = order[t + DESC_LEN];
+  const src = order[t + DESC_ADDR];
   const slab = tx.slab[i]!;
-  if (!accepts(to, slab.view, tx.addr[i], len, to.maxFrame)) return false;
+  if (!accepts(to, slab.view, src, len, to.maxFrame)) return false;
   const rx = to.rx;
   if (rx.nextToDevice === rx.nextToUse) return miss(from, to, tx, i, len);
   const j = rx.nextToDevice & rx.mask;
-  copySlab(to.machine.ledger, to.siteDma, rx.slab[j]!, rx.addr[j], slab, tx.addr[i], len);
-  rx.len[j] = len;
-  rx.id[j] = tx.id[i];
-  rx.cause[j] = tx.cause[i];
-  rx.order[j] = 0;
+  const words = rx.words;
+  const d = j * DESC_WORDS;
+  copySlab(to.machine.ledger, to.siteDma, rx.slab[j]!, words[d + DESC_ADDR], slab, src, len);
+  words[d + DESC_LEN] = len;
+  words[d + DESC_ID] = order[t + DESC_ID];
+  words[d + DESC_CAUSE] = order[t + DESC_CAUSE];
+  words[d + DESC_ORDER] = 0;
   to.buffers = 1;
   const verified = (to.dev.features & NETIF_F_RXCSUM) !== 0 ? verifyCsum(to, len) : 0;
   rx.complete(DESC_EOP | verified);
@@ -91,24 +102,24 @@ function moveLong(from: Nic, to: Nic, tx: NicRing, impair: Impair | null): boole
   const last = lastOf(tx);
   const len = frameLength(tx, first, last);
   let ok: boolean;
-  if (impair !== null || tx.len[first] < ETH_HLEN) ok = moveImpaired(from, to, tx, first, last, len, impair);
+  if (impair !== null || tx.get(first, DESC_LEN) < ETH_HLEN) ok = moveImpaired(from, to, tx, first, last, len, impair);
   else ok = moveScattered(from, to, tx, first, last, len);
   while ((tx.nextToDevice & tx.mask) !== last) tx.complete(0);
   return ok;
 }
 
 function moveScattered(from: Nic, to: Nic, tx: NicRing, first: number, last: number, len: number): boolean {
-  const order = tx.order[first];
+  const order = tx.get(first, DESC_ORDER);
   const max = (order & NIC_GSO) !== 0 && to.takesGso ? MAX_GSO_FRAME : to.maxFrame;
-  if (!accepts(to, tx.slab[first]!.view, tx.addr[first], len, max)) return false;
+  if (!accepts(to, tx.slab[first]!.view, tx.get(first, DESC_ADDR), len, max)) return false;
   if (!claim(to, len)) return miss(from, to, tx, last, len);
   scatter(to, tx, first, last);
   const rx = to.rx;
   const j = rx.nextToDevice & rx.mask;
-  rx.id[j] = tx.id[first];
-  rx.cause[j] = tx.cause[first];
+  rx.set(j, DESC_ID, tx.words[first * DESC_WORDS + DESC_ID]);
+  rx.set(j, DESC_CAUSE, tx.words[first * DESC_WORDS + DESC_CAUSE]);
   if ((order & NIC_GSO) !== 0) {
-    rx.order[j] |= order;
+    rx.set(j, DESC_ORDER, rx.get(j, DESC_ORDER) | order);
     rx.csum[j] = tx.csum[first];
     rx.gsoSize[j] = tx.gsoSize[first];
     rx.gsoType[j] = tx.gsoType[first];
@@ -130,11 +141,19 @@ function moveImpaired(
   impair: Impair | null,
 ): boolean {
   let frame: Uint8Array<ArrayBuffer> | null = gather(from, tx, first, last, len);
-  if ((tx.order[first] & NIC_CSUM) !== 0) completeCsumBytes(frame, tx.csum[first], len);
+  if ((tx.get(first, DESC_ORDER) & NIC_CSUM) !== 0) completeCsumBytes(frame, tx.csum[first], len);
   setFcs(frame, len);
   if (impair !== null) frame = callImpair(impair, frame, from, to);
   if (frame === null) return false;
-  const ok = dmaReceive(to, frame, frame.length - FCS_LEN, !fcsOk(frame), tx.id[first], tx.cause[first]);
+  const id = tx.words[first * DESC_WORDS + DESC_ID];
+  const ok = dmaReceive(
+    to,
+    frame,
+    frame.length - FCS_LEN,
+    !fcsOk(frame),
+    id,
+    tx.words[first * DESC_WORDS + DESC_CAUSE],
+  );
   if (ok && (from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.dma, tx.skb[last], len, to.rx.pending, to);
   return ok;
 }
@@ -174,12 +193,12 @@ export function dmaReceive(
   for (let p = 0, done = 0; done < len; p++) {
     const ring = ringOf(to, p);
     const j = indexOf(to, p);
-    copyFromUser(ledger, to.siteDma, ring.slab[j]!, ring.addr[j], frame, done, ring.len[j]);
-    done += ring.len[j];
+    copyFromUser(ledger, to.siteDma, ring.slab[j]!, ring.get(j, DESC_ADDR), frame, done, ring.get(j, DESC_LEN));
+    done += ring.get(j, DESC_LEN);
   }
   const j = rx.nextToDevice & rx.mask;
-  rx.id[j] = id;
-  rx.cause[j] = cause;
+  rx.set(j, DESC_ID, id);
+  rx.set(j, DESC_CAUSE, cause);
   deliver(to, len, fcsBad ? DESC_FCS_ERROR : 0);
   return true;
 }
@@ -231,11 +250,11 @@ function claim(to: Nic, len: number): boolean {
   if (buffers > MAX_BUFFERS || rx.pending < buffers || (parts > 0 && jumbo!.pending < parts)) return false;
   to.buffers = buffers;
   const first = rx.nextToDevice & rx.mask;
-  rx.order[first] = parts > 0 ? NIC_JUMBO : 0;
+  rx.set(first, DESC_ORDER, parts > 0 ? NIC_JUMBO : 0);
   rx.parts[first] = parts;
   for (let p = 0, left = len; p < buffers + parts; p++) {
     const share = Math.min(left, p < buffers ? RX_BUFFER_LEN : JUMBO_BUFFER_LEN);
-    ringOf(to, p).len[indexOf(to, p)] = share;
+    ringOf(to, p).set(indexOf(to, p), DESC_LEN, share);
     left -= share;
   }
   return true;
@@ -245,7 +264,7 @@ function claim(to: Nic, len: number): boolean {
 function deliver(to: Nic, len: number, flags: number): void {
   const rx = to.rx;
   const first = rx.nextToDevice & rx.mask;
-  const parts = (rx.order[first] & NIC_JUMBO) !== 0 ? rx.parts[first] : 0;
+  const parts = (rx.get(first, DESC_ORDER) & NIC_JUMBO) !== 0 ? rx.parts[first] : 0;
   if ((to.dev.features & NETIF_F_RXCSUM) !== 0 && flags === 0) flags = verifyCsum(to, len);
   for (let n = 0; n < parts; n++) to.jumbo!.complete(0);
   for (let n = to.buffers; n > 1; n--) rx.complete(n === to.buffers ? flags : 0);
@@ -267,15 +286,15 @@ function indexOf(to: Nic, p: number): number {
 
 function lastOf(tx: NicRing): number {
   let at = tx.nextToDevice;
-  while ((tx.flags[at & tx.mask] & DESC_EOP) === 0) at++;
+  while ((tx.get(at & tx.mask, DESC_FLAGS) & DESC_EOP) === 0) at++;
   return at & tx.mask;
 }
 
 function frameLength(tx: NicRing, first: number, last: number): number {
-  let len = tx.len[first];
+  let len = tx.get(first, DESC_LEN);
   for (let i = first; i !== last;) {
     i = (i + 1) & tx.mask;
-    len += tx.len[i];
+    len += tx.get(i, DESC_LEN);
   }
   return len;
 }
@@ -286,16 +305,16 @@ function scatter(to: Nic, tx: NicRing, first: number, last: number): void {
   let p = 0;
   let off = 0;
   for (let i = first;; i = (i + 1) & tx.mask) {
-    let src = tx.addr[i];
-    for (let left = tx.len[i]; left > 0;) {
+    let src = tx.get(i, DESC_ADDR);
+    for (let left = tx.get(i, DESC_LEN); left > 0;) {
       const ring = ringOf(to, p);
       const j = indexOf(to, p);
-      const n = Math.min(left, ring.len[j] - off);
-      copySlab(ledger, to.siteDma, ring.slab[j]!, ring.addr[j] + off, tx.slab[i]!, src, n);
+      const n = Math.min(left, ring.get(j, DESC_LEN) - off);
+      copySlab(ledger, to.siteDma, ring.slab[j]!, ring.get(j, DESC_ADDR) + off, tx.slab[i]!, src, n);
       src += n;
       left -= n;
       off += n;
-      if (off === ring.len[j]) {
+      if (off === ring.get(j, DESC_LEN)) {
         p++;
         off = 0;
       }
@@ -310,8 +329,8 @@ function gather(from: Nic, tx: NicRing, first: number, last: number, len: number
   const ledger = from.machine.ledger;
   const site = ledger.site("wire_impair", "dma");
   for (let i = first, at = 0;; i = (i + 1) & tx.mask) {
-    copyToUser(ledger, site, tx.slab[i]!, tx.addr[i], frame, at, tx.len[i]);
-    at += tx.len[i];
+    copyToUser(ledger, site, tx.slab[i]!, tx.get(i, DESC_ADDR), frame, at, tx.get(i, DESC_LEN));
+    at += tx.get(i, DESC_LEN);
     if (i === last) return frame;
   }
 }
@@ -326,12 +345,12 @@ function sumOf(to: Nic, from: number, len: number, initial: number): number {
     const ring = ringOf(to, p);
     const j = indexOf(to, p);
     const skip = from + done - start;
-    if (skip < ring.len[j]) {
-      const n = Math.min(len - done, ring.len[j] - skip);
-      sum = csumBlockAdd(sum, ring.slab[j]!.ops.csum(ring.addr[j] + skip, n, 0), done);
+    if (skip < ring.get(j, DESC_LEN)) {
+      const n = Math.min(len - done, ring.get(j, DESC_LEN) - skip);
+      sum = csumBlockAdd(sum, ring.slab[j]!.ops.csum(ring.get(j, DESC_ADDR) + skip, n, 0), done);
       done += n;
     }
-    start += ring.len[j];
+    start += ring.get(j, DESC_LEN);
   }
   return sum;
 }
@@ -342,9 +361,9 @@ function completeCsum(to: Nic, order: number, len: number): boolean {
   const j = rx.nextToDevice & rx.mask;
   const start = order & 0xffff;
   const field = start + (order >>> 16);
-  if (start >= len || field + 2 > rx.len[j]) return false;
+  if (start >= len || field + 2 > rx.get(j, DESC_LEN)) return false;
   const sum = csumFold(sumOf(to, start, len - start, 0));
-  rx.slab[j]!.view.setUint16(rx.addr[j] + field, sum === 0 ? 0xffff : sum, true);
+  rx.slab[j]!.view.setUint16(rx.get(j, DESC_ADDR) + field, sum === 0 ? 0xffff : sum, true);
   return true;
 }
 
@@ -362,8 +381,8 @@ function verifyCsum(to: Nic, len: number): number {
   const rx = to.rx;
   const j = rx.nextToDevice & rx.mask;
   const view = rx.slab[j]!.view;
-  const ip = rx.addr[j] + ETH_HLEN;
-  if (rx.len[j] < ETH_HLEN + 28 || view.getUint16(ip - 2) !== ETH_P_IP) return 0;
+  const ip = rx.get(j, DESC_ADDR) + ETH_HLEN;
+  if (rx.get(j, DESC_LEN) < ETH_HLEN + 28 || view.getUint16(ip - 2) !== ETH_P_IP) return 0;
   const first = view.getUint8(ip);
   const ihl = (first & 15) << 2;
   const l4 = view.getUint16(ip + 2) - ihl;
@@ -371,7 +390,7 @@ function verifyCsum(to: Nic, len: number): number {
   if (first >>> 4 !== 4 || ihl < 20 || l4 < 8 || ETH_HLEN + ihl + l4 > len) return 0;
   if ((view.getUint16(ip + 6) & 0x3fff) !== 0 || (proto !== IPPROTO_TCP && proto !== IPPROTO_UDP)) return 0;
   if (proto === IPPROTO_UDP && view.getUint16(ip + ihl + 6) === 0) return 0;
-  if ((rx.order[j] & NIC_GSO) !== 0) return 0;
+  if ((rx.get(j, DESC_ORDER) & NIC_GSO) !== 0) return 0;
   const pseudo = csumTcpUdpNofold(view.getInt32(ip + 12), view.getInt32(ip + 16), l4, proto);
   return csumFold(sumOf(to, ETH_HLEN + ihl, l4, pseudo)) === 0 ? DESC_CSUM_OK : 0;
 }

@@ -3,22 +3,32 @@
  *
  * @module
  */
-import {
+import type { Napi, SkBuff } from "../../../core/mod.ts";
+import * as core from "../../../core/mod.ts";
+import { nicCleanTx } from "./output.ts";
+import { type Nic, NIC_CSUM, NIC_GSO, NIC_JUMBO, type NicRing } from "./state.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const {
   CHECKSUM_PARTIAL,
   CHECKSUM_UNNECESSARY,
+  DESC_ADDR,
+  DESC_CAUSE,
   DESC_CSUM_OK,
   DESC_EOP,
   DESC_FCS_ERROR,
+  DESC_FLAGS,
+  DESC_ID,
+  DESC_LEN,
+  DESC_ORDER,
+  DESC_PAGE,
+  DESC_WORDS,
   DROP,
   G_NAPI,
-  type Napi,
-  type SkBuff,
   SLOT_BUFFER,
   SLOT_LARGE,
   SLOT_SIZE,
-} from "../../../core/mod.ts";
-import { nicCleanTx } from "./output.ts";
-import { type Nic, NIC_CSUM, NIC_GSO, NIC_JUMBO, type NicRing } from "./state.ts";
+} = core;
 
 const BUFFER = SLOT_SIZE[SLOT_BUFFER];
 const LARGE = SLOT_SIZE[SLOT_LARGE];
@@ -47,7 +57,7 @@ export function nicCleanRx(nic: Nic, napi: Napi, budget: number): number {
   let work = 0;
   // A packet may have the ring replaced under the loop.
   while (work < budget && rx.nextToClean !== rx.nextToDevice && nic.rx === rx) {
-    const flags = rx.flags[rx.nextToClean & rx.mask];
+    const flags = rx.get(rx.nextToClean & rx.mask, DESC_FLAGS);
     const skb = nicTakeFrame(nic, rx);
     work++;
     if ((flags & DESC_FCS_ERROR) !== 0) {
@@ -73,18 +83,22 @@ export function nicCleanRx(nic: Nic, napi: Napi, budget: number): number {
 /** An skb around the buffers of the next received frame; the ring's references become its own. Linux: igb_build_skb(). */
 export function nicTakeFrame(nic: Nic, rx: NicRing): SkBuff {
   const i = rx.nextToClean & rx.mask;
-  const page = rx.page[i];
-  const skb = nic.machine.skbs.build(rx.slab[i]!, page, BUFFER);
-  skb.data = skb.tail = rx.addr[i];
-  skb.put(rx.len[i]);
+  const words = rx.words;
+  const d = i * DESC_WORDS;
+  const skb = nic.machine.skbs.build(rx.slab[i]!, words[d + DESC_PAGE], BUFFER);
+  const at = words[d + DESC_ADDR];
+  const len = words[d + DESC_LEN];
+  skb.data = at;
+  skb.tail = at + len;
+  skb.len = len;
   skb.dev = nic.dev;
   // A frame that no skb of this machine sent keeps the number that it was given here.
-  if (rx.id[i] !== 0) {
-    skb.id = rx.id[i];
-    skb.cause = rx.cause[i];
+  if (words[d + DESC_ID] !== 0) {
+    skb.id = words[d + DESC_ID];
+    skb.cause = words[d + DESC_CAUSE];
   }
-  const order = rx.order[i];
-  const eop = (rx.flags[i] & DESC_EOP) !== 0;
+  const order = words[d + DESC_ORDER];
+  const eop = (words[d + DESC_FLAGS] & DESC_EOP) !== 0;
   if ((order & NIC_GSO) !== 0) takeOffload(rx, i, skb, order);
   rx.clean();
   if ((order & NIC_JUMBO) !== 0) takeJumbo(nic, skb, rx.parts[i]);
@@ -106,9 +120,9 @@ function takeOffload(rx: NicRing, i: number, skb: SkBuff, order: number): void {
 /** The other buffers of a long frame, as frags. Linux: skb_add_rx_frag(). */
 function takeRest(rx: NicRing, skb: SkBuff): void {
   for (let eop = false; !eop;) {
-    eop = (rx.flags[rx.nextToClean & rx.mask] & DESC_EOP) !== 0;
+    eop = (rx.get(rx.nextToClean & rx.mask, DESC_FLAGS) & DESC_EOP) !== 0;
     const j = rx.clean();
-    skb.addFrag(rx.slab[j]!, rx.page[j], rx.addr[j], rx.len[j]);
+    skb.addFrag(rx.slab[j]!, rx.get(j, DESC_PAGE), rx.get(j, DESC_ADDR), rx.get(j, DESC_LEN));
     skb.truesize += BUFFER;
   }
 }
@@ -118,7 +132,7 @@ function takeJumbo(nic: Nic, skb: SkBuff, parts: number): void {
   const jumbo = nic.jumbo!;
   for (let n = 0; n < parts; n++) {
     const j = jumbo.clean();
-    skb.addFrag(jumbo.slab[j]!, jumbo.page[j], jumbo.addr[j], jumbo.len[j]);
+    skb.addFrag(jumbo.slab[j]!, jumbo.get(j, DESC_PAGE), jumbo.get(j, DESC_ADDR), jumbo.get(j, DESC_LEN));
     skb.truesize += LARGE;
   }
 }

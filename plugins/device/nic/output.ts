@@ -3,19 +3,27 @@
  *
  * @module
  */
-import {
+import type { SkBuff } from "../../../core/mod.ts";
+import * as core from "../../../core/mod.ts";
+import * as ethernetHeader from "../../link/ethernet/header.ts";
+import { type Nic, NIC_CSUM, NIC_GSO, type NicRing } from "./state.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const {
   CHECKSUM_PARTIAL,
+  DESC_CAUSE,
   DESC_EOP,
+  DESC_ID,
+  DESC_ORDER,
+  DESC_WORDS,
   DROP,
   G_NAPI,
   NETDEV_TX_BUSY,
   NETDEV_TX_OK,
   netifTxStopQueue,
   netifTxWakeQueue,
-  type SkBuff,
-} from "../../../core/mod.ts";
-import { ETH_ZLEN } from "../../link/ethernet/header.ts";
-import { type Nic, NIC_CSUM, NIC_GSO, type NicRing } from "./state.ts";
+} = core;
+const { ETH_ZLEN } = ethernetHeader;
 
 /**
  * Linux: a driver's ndo_start_xmit, e.g. igb_xmit_frame(), drivers/net/ethernet/intel/igb/igb_main.c.
@@ -56,10 +64,12 @@ function refuse(nic: Nic, skb: SkBuff, reason: number): number {
 function postTx(tx: NicRing, skb: SkBuff): void {
   const frags = skb.nrFrags;
   const first = tx.post(skb.slab, skb.head, skb.data, skb.tail - skb.data, frags === 0 ? DESC_EOP : 0);
-  tx.id[first] = skb.id;
-  tx.cause[first] = skb.cause;
+  const words = tx.words;
+  const d = first * DESC_WORDS;
+  words[d + DESC_ID] = skb.id;
+  words[d + DESC_CAUSE] = skb.cause;
   const plain = skb.ipSummed !== CHECKSUM_PARTIAL && skb.gsoSize === 0;
-  tx.order[first] = plain ? 0 : orders(tx, skb, first);
+  words[d + DESC_ORDER] = plain ? 0 : orders(tx, skb, first);
   if (frags === 0) {
     tx.skb[first] = skb;
     return;

@@ -5,20 +5,31 @@
  */
 import {
   DescRing,
-  DROP,
-  ERRNO,
   type EventBus,
-  G_NAPI,
-  IFF_UP,
   type IrqLine,
   type Machine,
-  MAX_SKB_FRAGS,
   Napi,
   type Net,
-  NET_SKB_PAD,
-  NETDEV_TX_BUSY,
   type NetDevice,
   type NetdevOps,
+  Timer,
+} from "../../../core/mod.ts";
+import * as core from "../../../core/mod.ts";
+import type { NicCoalesceParam, NicCounters, NicOffloads, NicOptions, NicRingParam } from "./contract.ts";
+import { nicCleanTx, nicStartXmit } from "./output.ts";
+import { nicPoll, nicTakeFrame } from "./input.ts";
+import type { Wire } from "./wire.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const {
+  DESC_PAGE,
+  DROP,
+  ERRNO,
+  G_NAPI,
+  IFF_UP,
+  MAX_SKB_FRAGS,
+  NET_SKB_PAD,
+  NETDEV_TX_BUSY,
   netdevOps,
   NETIF_F_GRO,
   NETIF_F_GSO_UDP_L4,
@@ -31,12 +42,7 @@ import {
   SLOT_BUFFER,
   SLOT_LARGE,
   SLOT_SIZE,
-  Timer,
-} from "../../../core/mod.ts";
-import type { NicCoalesceParam, NicCounters, NicOffloads, NicOptions, NicRingParam } from "./contract.ts";
-import { nicCleanTx, nicStartXmit } from "./output.ts";
-import { nicPoll, nicTakeFrame } from "./input.ts";
-import type { Wire } from "./wire.ts";
+} = core;
 
 /** Bytes of a receive buffer behind its headroom: a frame of MTU 1500 fits in one. */
 export const RX_BUFFER_LEN: number = SLOT_SIZE[SLOT_BUFFER] - NET_SKB_PAD;
@@ -58,16 +64,10 @@ export const NIC_GSO = 2;
 export const NIC_JUMBO = 4;
 
 /**
- * A ring whose descriptors also carry what a real NIC has in its context descriptors: the checksum and segmentation
- * orders, and the packet's id for the journey.
+ * A ring whose descriptors carry NIC_* orders, beside which stand what a real NIC has in its context descriptors: the
+ * fields of checksum and segmentation, each of which holds only for its order.
  */
 export class NicRing extends DescRing {
-  /** `skb.id` of the frame, at its first descriptor. */
-  readonly id: Int32Array;
-  /** `skb.cause` of the frame. */
-  readonly cause: Int32Array;
-  /** NIC_* orders of the frame; 0: move it as it is. The fields below hold only for their order. */
-  readonly order: Uint8Array;
   /** {@linkcode NIC_CSUM}: where the checksum starts, relative to the frame, and `csumOffset << 16`. */
   readonly csum: Int32Array;
   /** {@linkcode NIC_GSO}: payload bytes per segment. */
@@ -82,9 +82,6 @@ export class NicRing extends DescRing {
   /** A ring of `size` descriptors, see {@linkcode DescRing}. */
   constructor(size: number) {
     super(size);
-    this.id = new Int32Array(size);
-    this.cause = new Int32Array(size);
-    this.order = new Uint8Array(size);
     this.csum = new Int32Array(size);
     this.gsoSize = new Int32Array(size);
     this.gsoType = new Int32Array(size);
@@ -268,11 +265,15 @@ export class Nic implements Disposable {
 
   /** Changes interrupt moderation, while it runs. Linux: `ethtool -C`. */
   setCoalesce(param: Partial<NicCoalesceParam>): void {
+    for (const [what, n] of Object.entries(param)) {
+      if (Number.isInteger(n) && n >= 0) continue;
+      throw new RangeError(`Cannot set ${what} of ${this.dev.name} to ${n}: it takes a whole number from 0`);
+    }
     const rx = this.rxIrq.coalesce, tx = this.txIrq.coalesce;
-    this.machine.enter();
-    this.rxIrq.setCoalesce({ usecs: param.rxUsecs ?? rx.usecs, frames: param.rxFrames ?? rx.frames });
-    this.txIrq.setCoalesce({ usecs: param.txUsecs ?? tx.usecs, frames: param.txFrames ?? tx.frames });
-    this.machine.exit();
+    this.machine.batch(() => {
+      this.rxIrq.setCoalesce({ usecs: param.rxUsecs ?? rx.usecs, frames: param.rxFrames ?? rx.frames });
+      this.txIrq.setCoalesce({ usecs: param.txUsecs ?? tx.usecs, frames: param.txFrames ?? tx.frames });
+    });
   }
 
   /** Changes what the hardware does, while it runs. Linux: `ethtool -K`. */
@@ -442,7 +443,7 @@ function giveBack(ring: NicRing): void {
   while (ring.unused < ring.size) {
     if (ring.pending > 0) ring.complete(0);
     const i = ring.clean();
-    ring.slab[i]!.put(ring.page[i]);
+    ring.slab[i]!.put(ring.get(i, DESC_PAGE));
   }
 }
 

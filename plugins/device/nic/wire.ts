@@ -3,10 +3,14 @@
  *
  * @module
  */
-import { G_NAPI, type Machine } from "../../../core/mod.ts";
+import type { Machine } from "../../../core/mod.ts";
+import * as core from "../../../core/mod.ts";
 import type { Impair, WireOptions } from "./contract.ts";
 import { dmaReceive, dmaTransfer } from "./dma.ts";
 import type { Nic } from "./state.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { G_NAPI } = core;
 
 /** A cable with two ends. There is a link while both NICs are plugged and up, and the wire itself is. */
 export class Wire {

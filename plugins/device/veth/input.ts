@@ -3,8 +3,12 @@
  *
  * @module
  */
-import { G_NET, type Napi, netifTxWakeQueue } from "../../../core/mod.ts";
+import type { Napi } from "../../../core/mod.ts";
+import * as core from "../../../core/mod.ts";
 import type { VethEnd } from "./state.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { G_NET, netifTxWakeQueue } = core;
 
 /**
  * Linux: veth_poll(), drivers/net/veth.c.

@@ -3,9 +3,14 @@
  *
  * @module
  */
-import { DROP, G_NET, IFF_UP, NETDEV_TX_BUSY, NETDEV_TX_OK, netifTxStopQueue, type SkBuff } from "../../../core/mod.ts";
-import { VETH_RING_SIZE } from "./contract.ts";
+import type { SkBuff } from "../../../core/mod.ts";
+import * as core from "../../../core/mod.ts";
+import * as veth from "./contract.ts";
 import type { VethEnd } from "./state.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { DROP, G_NET, IFF_UP, NETDEV_TX_BUSY, NETDEV_TX_OK, netifTxStopQueue } = core;
+const { VETH_RING_SIZE } = veth;
 
 /** Room for a tag on top of the MTU. */
 const VLAN_HLEN = 4;

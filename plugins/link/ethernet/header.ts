@@ -28,6 +28,12 @@ export const ETH_P_ARP = 0x0806;
 export const ETH_P_IPV6 = 0x86dd;
 /** 802.1Q. */
 export const ETH_P_8021Q = 0x8100;
+/** 802.1ad: the outer tag of two. */
+export const ETH_P_8021AD = 0x88a8;
+/** Bytes of a VLAN tag: priority and VLAN id, then the EtherType of what follows. */
+export const VLAN_HLEN = 4;
+/** The bits of a tag that are the VLAN id. */
+export const VLAN_VID_MASK = 0x0fff;
 /** Linux's dummy type: 802.2 LLC in an 802.3 frame. */
 export const ETH_P_802_2 = 0x0004;
 /** Linux's dummy type: Novell's raw 802.3. */

@@ -1,16 +1,22 @@
 /** Receive: the header is read and stripped. Linux: net/ethernet/eth.c. */
-import {
-  DROP,
-  type EventBus,
-  G_LINK,
-  type NetDevice,
-  PACKET_BROADCAST,
-  PACKET_HOST,
-  PACKET_MULTICAST,
-  PACKET_OTHERHOST,
-  type SkBuff,
-} from "../../../core/mod.ts";
-import { ETH_HLEN, ETH_P_802_2, ETH_P_802_3, ETH_P_802_3_MIN, isBroadcastEther, isMulticastEther } from "./header.ts";
+import type { EventBus, NetDevice, SkBuff } from "../../../core/mod.ts";
+import * as core from "../../../core/mod.ts";
+import * as ethernetHeader from "./header.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { DROP, G_LINK, PACKET_BROADCAST, PACKET_HOST, PACKET_MULTICAST, PACKET_OTHERHOST } = core;
+const {
+  ETH_HLEN,
+  ETH_P_8021AD,
+  ETH_P_8021Q,
+  ETH_P_802_2,
+  ETH_P_802_3,
+  ETH_P_802_3_MIN,
+  isBroadcastEther,
+  isMulticastEther,
+  VLAN_HLEN,
+  VLAN_VID_MASK,
+} = ethernetHeader;
 
 /** What the path functions of Ethernet need. One per net. */
 export interface EthState {
@@ -38,10 +44,30 @@ export function ethTypeTrans(st: EthState, skb: SkBuff, dev: NetDevice): number 
   skb.pull(ETH_HLEN);
   skb.macLen = ETH_HLEN;
   skb.pktType = packetTypeOf(dev, view.getUint16(at), view.getInt32(at + 2));
-  const type = view.getUint16(at + 12);
+  let type = view.getUint16(at + 12);
+  if (type === ETH_P_8021Q || type === ETH_P_8021AD) {
+    type = untagPriority(skb, type);
+    if (type < 0) return DROP.HDR_TRUNC;
+  }
   skb.protocol = type >= ETH_P_802_3_MIN ? type : lengthType(skb);
   if ((st.bus.mask & G_LINK) !== 0) st.bus.hit(st.tp.typeTrans, skb, skb.protocol, skb.pktType, dev);
   return 0;
+}
+
+/**
+ * Takes off tags with VLAN id 0: they carry a priority, and the frame is one without a VLAN (IEEE 802.1Q section 6.9).
+ * Linux: skb_vlan_untag(), net/core/skbuff.c, called from __netif_receive_skb_core(). Other tags stay: a VLAN device's
+ * business. Borrows `skb`. The EtherType behind them, or -1: a tag is not whole.
+ */
+function untagPriority(skb: SkBuff, type: number): number {
+  while (type === ETH_P_8021Q || type === ETH_P_8021AD) {
+    if (!skb.mayPull(VLAN_HLEN)) return -1;
+    if ((skb.view.getUint16(skb.data) & VLAN_VID_MASK) !== 0) return type;
+    type = skb.view.getUint16(skb.data + 2);
+    skb.pull(VLAN_HLEN);
+    skb.macLen += VLAN_HLEN;
+  }
+  return type;
 }
 
 /** PACKET_*: for us, for all, for a group, or for another host (a flooding switch, or a promiscuous device). */

@@ -1,7 +1,12 @@
 /** Transmit: the header is pushed. Linux: net/ethernet/eth.c. */
-import { G_LINK, type NetDevice, type SkBuff } from "../../../core/mod.ts";
-import { ETH_HLEN, ETH_P_802_2, ETH_P_802_3 } from "./header.ts";
+import type { NetDevice, SkBuff } from "../../../core/mod.ts";
+import * as core from "../../../core/mod.ts";
+import * as ethernetHeader from "./header.ts";
 import type { EthState } from "./input.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { G_LINK } = core;
+const { ETH_HLEN, ETH_P_802_2, ETH_P_802_3 } = ethernetHeader;
 
 /**
  * Linux: eth_header(), net/ethernet/eth.c.

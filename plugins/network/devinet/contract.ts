@@ -141,6 +141,8 @@ export interface Devinet {
   selectAddr(dev: NetDevice | null, dst: number, scope: number): number;
   /** The device that has `addr`, or null; of several the latest. A hash look-up. Linux: ip_dev_find(). */
   devByAddr(addr: number): NetDevice | null;
+  /** Whether `addr` itself is an address of a device: not the rest of a loopback's subnet. Linux: inet_lookup_ifaddr_rcu(). */
+  isIfaddr(addr: number): boolean;
   /** Whether `addr` is on the subnet of an address of `dev`. Linux: inet_addr_onlink(). */
   onlink(dev: NetDevice, addr: number): boolean;
   /** Joins a multicast group; 0 or a negative errno. Linux: ip_mc_inc_group(). */

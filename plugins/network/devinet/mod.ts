@@ -59,6 +59,7 @@ export function devinet(): Plugin {
         delAddress: (dev, cidr, peer) => delAddress(st, dev, cidr, peer),
         selectAddr: (dev, dst, scope) => selectAddr(st, dev, dst, scope),
         devByAddr: (addr) => devByAddr(st, addr),
+        isIfaddr: (addr) => st.hash.find(addr) !== null,
         onlink: (dev, addr) => onlink(dev, addr),
         joinGroup: (dev, group) => joinGroup(dev, group),
         leaveGroup: (dev, group) => leaveGroup(dev, group),

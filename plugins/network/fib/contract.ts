@@ -44,6 +44,8 @@ export interface Dst extends SkbDst {
    * {@linkcode gateway} is 0 the neighbour belongs to one destination, so compare its primaryKey before use.
    */
   neigh: Neighbour | null;
+  /** MTU that the route was given by hand, 0: none. */
+  readonly mtu?: number;
   /** Path MTU learnt, 0: the device's. */
   pmtu: number;
   /** Jiffy at which pmtu is forgotten. */
@@ -91,7 +93,7 @@ export interface Fib {
   errno: number;
   /**
    * The way of a received packet; sets skb.dst and returns 0, or returns a drop reason: a martian's, IP_RPFILTER,
-   * IP_NO_FORWARD (not ours, and the device does not forward) or IP_INNOROUTES (no route). Blackhole, unreachable and
+   * IP_INADDRERRORS (not ours, and the device does not forward) or IP_INNOROUTES (no route). Blackhole, unreachable and
    * prohibit give a Dst of that type. Cached. Borrows `skb`. Linux: ip_route_input().
    */
   routeInput(skb: SkBuff, daddr: number, saddr: number, tos: number, dev: NetDevice): number;

@@ -3,14 +3,22 @@
  *
  * At most 8,192 in a net, the oldest goes: whoever fills it sees only what was forgotten, not which places met.
  */
-import { G_IP, type NetDevice } from "../../../core/mod.ts";
-import { inDevGet, RT_SCOPE_LINK } from "../devinet/contract.ts";
-import { isLbcast, isMulticast, isZeronet } from "../inet/header.ts";
-import { NUD_VALID } from "../neigh/contract.ts";
-import { RTN_UNICAST } from "./contract.ts";
+import type { NetDevice } from "../../../core/mod.ts";
+import * as core from "../../../core/mod.ts";
+import * as devinet from "../devinet/contract.ts";
+import * as inetHeader from "../inet/header.ts";
+import * as neigh from "../neigh/contract.ts";
+import * as fib from "./contract.ts";
 import type { RtDst } from "./dst.ts";
 import { addrType, fibLookup, type FibState, newInput, newOutput } from "./state.ts";
 import type { FibInfo } from "./table.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { G_IP } = core;
+const { inDevGet, RT_SCOPE_LINK } = devinet;
+const { isLbcast, isMulticast, isZeronet } = inetHeader;
+const { NUD_VALID } = neigh;
+const { RTN_UNICAST } = fib;
 
 const MAX_EXCEPTIONS = 8192;
 const IP_MAX_MTU = 0xffff;
@@ -156,15 +164,16 @@ export function syncMtu(st: FibState, dev: NetDevice): void {
  * Linux: __ip_do_redirect(), net/ipv4/route.c. RFC 1122 section 3.2.2.2.
  *
  * Believed from the next hop in use alone, to a neighbour that is no address of ours; one that is not known yet is
- * asked for, and the next redirect counts.
+ * asked for, and the next redirect counts. A host on the link is its own next hop only once something was learnt about
+ * it (observed: without that, Linux does not let it redirect its own traffic).
  */
 export function redirect(st: FibState, daddr: number, from: number, gateway: number, dev: NetDevice): void {
   const inDev = inDevGet(dev);
   const fi = fibLookup(st, daddr, 0);
   if (inDev === null || fi === null || fi.type !== RTN_UNICAST || fi.dev !== dev) return;
   const known = findException(st, fi, daddr);
-  const current = known !== null && known.gateway !== 0 ? known.gateway : nexthop(fi);
-  if ((current !== 0 ? current : daddr) !== from || gateway === from) return;
+  const current = known === null ? nexthop(fi) : known.gateway || nexthop(fi) || daddr;
+  if (current === 0 || current !== from || gateway === from) return;
   if (inDev.conf.acceptRedirects === 0) return;
   if (isMulticast(gateway) || isLbcast(gateway) || isZeronet(gateway)) return;
   if (inDev.conf.sharedMedia === 0) {

@@ -6,22 +6,25 @@
  * nobody's, 127/8 from outside. Then the tables say what the destination is. Last the source: it must not be our own,
  * and with rp_filter the way back must lead to the device that it came in by (strict) or exist at all (loose).
  */
-import { DROP, ERRNO, G_IP, type NetDevice, type SkBuff } from "../../../core/mod.ts";
-import { inDevGet, type InDevice, RT_SCOPE_HOST } from "../devinet/contract.ts";
-import { isLbcast, isLoopback, isMulticast, isZeronet } from "../inet/header.ts";
-import {
-  RTN_BLACKHOLE,
-  RTN_BROADCAST,
-  RTN_LOCAL,
-  RTN_MULTICAST,
-  RTN_PROHIBIT,
-  RTN_UNICAST,
-  RTN_UNREACHABLE,
-} from "./contract.ts";
+import type { NetDevice, SkBuff } from "../../../core/mod.ts";
+import * as core from "../../../core/mod.ts";
+import type { InDevice } from "../devinet/contract.ts";
+import * as devinet from "../devinet/contract.ts";
+import * as inetHeader from "../inet/header.ts";
+import * as fib from "./contract.ts";
 import type { RtDst } from "./dst.ts";
-import { exceptionForward, findException, nexthop } from "./exception.ts";
-import { fibLookup, fibLookupSlow, type FibState, fits, newInput, waysOf } from "./state.ts";
+import * as exception from "./exception.ts";
+import type { FibState } from "./state.ts";
+import * as state from "./state.ts";
 import type { FibInfo } from "./table.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { DROP, ERRNO, G_IP } = core;
+const { inDevGet, RT_SCOPE_HOST } = devinet;
+const { isLbcast, isLoopback, isMulticast, isZeronet } = inetHeader;
+const { RTN_BLACKHOLE, RTN_BROADCAST, RTN_LOCAL, RTN_MULTICAST, RTN_PROHIBIT, RTN_UNICAST, RTN_UNREACHABLE } = fib;
+const { exceptionForward, findException, nexthop } = exception;
+const { fibLookup, fibLookupSlow, fits, newInput, waysOf } = state;
 
 /** The source is fine. */
 const SOURCE_OK = 0;
@@ -47,6 +50,7 @@ export function routeInput(
     if (hit !== null && !hit.killed && !(hit.exception && ((st.machine.jiffies - hit.expires) | 0) > 0)) {
       st.stats.cacheHits++;
       skb.dst = hit;
+      if ((st.bus.mask & G_IP) !== 0) st.bus.hit(st.tp.input, skb, daddr, 0, dev);
       return 0;
     }
   }
@@ -98,7 +102,7 @@ function routeInputSlow(st: FibState, skb: SkBuff, daddr: number, saddr: number,
       ? inputBroadcast(st, skb, saddr, dev, inDev)
       : inputForward(st, skb, fi, daddr, saddr, dev, inDev);
   }
-  if (inDev.conf.forwarding === 0) return DROP.IP_NO_FORWARD;
+  if (inDev.conf.forwarding === 0) return DROP.IP_INADDRERRORS;
   if (fi.type !== RTN_UNICAST) return DROP.IP_INVALID_DEST;
   return inputForward(st, skb, fi, daddr, saddr, dev, inDev);
 }
@@ -136,7 +140,7 @@ function inputBroadcast(st: FibState, skb: SkBuff, saddr: number, dev: NetDevice
 
 /** Nothing leads there, or a route refuses. A host that does not forward never says so. Borrows `skb`. */
 function inputRefused(st: FibState, skb: SkBuff, dev: NetDevice, inDev: InDevice): number {
-  if (inDev.conf.forwarding === 0) return DROP.IP_NO_FORWARD;
+  if (inDev.conf.forwarding === 0) return DROP.IP_INADDRERRORS;
   const ways = waysOf(st, dev);
   switch (-st.err) {
     case ERRNO.EHOSTUNREACH:
@@ -237,7 +241,7 @@ function checkSource(
   if (conf.rpFilter === 0 && (oif !== dev.ifindex || conf.sendRedirects === 0)) {
     if (conf.acceptLocal !== 0) result = SOURCE_OK;
     else if (st.customLocal) result = checkReverse(st, saddr, dev, inDev);
-    else if (st.devinet.devByAddr(saddr) !== null) result = -DROP.IP_LOCAL_SOURCE;
+    else if (st.devinet.isIfaddr(saddr)) result = -DROP.IP_LOCAL_SOURCE;
   } else result = checkReverse(st, saddr, dev, inDev);
   if ((st.bus.mask & G_IP) !== 0) st.bus.hit(st.tp.validate, null, saddr, result, dev);
   return result;

@@ -5,14 +5,24 @@
  * for packets to all or to a group of the link, which go where they are told. A device that was asked for wins over
  * tables that know nothing: the destination is taken to be on its link.
  */
-import { ERRNO, G_IP, IFF_LOOPBACK, IFF_UP, type NetDevice } from "../../../core/mod.ts";
-import { inDevGet, RT_SCOPE_HOST, RT_SCOPE_LINK, RT_SCOPE_UNIVERSE } from "../devinet/contract.ts";
-import { isLbcast, isLoopback, isMulticast, isZeronet } from "../inet/header.ts";
-import { RTN_BROADCAST, RTN_LOCAL, RTN_MULTICAST, RTN_UNICAST } from "./contract.ts";
+import type { NetDevice } from "../../../core/mod.ts";
+import * as core from "../../../core/mod.ts";
+import * as devinet from "../devinet/contract.ts";
+import * as inetHeader from "../inet/header.ts";
+import * as fib from "./contract.ts";
 import type { RtDst } from "./dst.ts";
-import { exceptionOutput, findException, nexthop } from "./exception.ts";
-import { fibLookup, type FibState, fits, newOutput, ownDevice, waysOf } from "./state.ts";
+import * as exception from "./exception.ts";
+import type { FibState } from "./state.ts";
+import * as state from "./state.ts";
 import type { FibInfo } from "./table.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { ERRNO, G_IP, IFF_LOOPBACK, IFF_UP } = core;
+const { inDevGet, RT_SCOPE_HOST, RT_SCOPE_LINK, RT_SCOPE_UNIVERSE } = devinet;
+const { isLbcast, isLoopback, isMulticast, isZeronet } = inetHeader;
+const { RTN_BROADCAST, RTN_LOCAL, RTN_MULTICAST, RTN_UNICAST } = fib;
+const { exceptionOutput, findException, nexthop } = exception;
+const { fibLookup, fits, newOutput, ownDevice, prefixLen, waysOf } = state;
 
 const INADDR_LOOPBACK = 0x7f000001;
 
@@ -38,6 +48,7 @@ export function routeOutput(st: FibState, daddr: number, saddr: number, oif: num
     const hit = st.cache.find(daddr, saddr, oif << 1, st.gen.now);
     if (hit !== null && !hit.killed && !(hit.exception && ((st.machine.jiffies - hit.expires) | 0) > 0)) {
       st.stats.cacheHits++;
+      if ((st.bus.mask & G_IP) !== 0) st.bus.hit(st.tp.output, null, daddr, hit.type, hit);
       return hit;
     }
   }
@@ -114,7 +125,7 @@ function outputRoute(st: FibState, fi: FibInfo, daddr: number, saddr: number, sr
   if (isZeronet(daddr) || inDevGet(dev) === null) return refuse(st, ERRNO.EINVAL);
   if (isMulticast(daddr) || isLbcast(daddr)) {
     // A route for groups has a gateway's say, one for everything has not.
-    const gateway = isMulticast(daddr) && st.resLen >= 4 ? nexthop(fi) : 0;
+    const gateway = isMulticast(daddr) && prefixLen(st, daddr, fi.oif) >= 4 ? nexthop(fi) : 0;
     return outputMany(st, dev, daddr, gateway, saddr !== 0 ? saddr : src !== 0 ? src : prefsrcOf(st, fi));
   }
   return outputNew(st, fi, daddr, saddr);

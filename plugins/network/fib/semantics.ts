@@ -70,6 +70,7 @@ export interface FibConfig {
 
 /** Numbers from a route; malformed addresses are a TypeError, an unknown device -ENODEV. Linux: iproute_modify(). */
 export function fibConfig(st: FibState, route: Route): FibConfig | number {
+  checkNames(route);
   const to = route.to === "default" ? { addr: 0, prefix: 0 } : needCidr(route.to, "route");
   const dev = route.dev === undefined ? null : st.net.device(route.dev) ?? null;
   if (route.dev !== undefined && dev === null) return -ERRNO.ENODEV;
@@ -91,6 +92,24 @@ export function fibConfig(st: FibState, route: Route): FibConfig | number {
     onlink: route.onlink ?? false,
     dev,
   };
+}
+
+/** JavaScript gets no types: an unknown name is a TypeError, a number that is none a RangeError. */
+function checkNames(route: Route): void {
+  const { to, type = "unicast", scope = "link", protocol = "boot", metric = 0, mtu = 0, table = RT_TABLE_MAIN } = route;
+  for (
+    const [what, name, known] of [["type", type, TYPES], ["scope", scope, SCOPES], ["protocol", protocol, PROTOCOLS]]
+  ) {
+    if (Object.hasOwn(known as object, name as string)) continue;
+    const names = Object.keys(known as object).join(", ");
+    throw new TypeError(`Cannot use route ${to}: no ${what as string} "${name as string}"; there are ${names}`);
+  }
+  for (
+    const [what, value, max] of [["metric", metric, 2 ** 32 - 1], ["mtu", mtu, 65535], ["table", table, 2 ** 32 - 1]]
+  ) {
+    if (Number.isInteger(value) && (value as number) >= 0 && value <= max) continue;
+    throw new RangeError(`Cannot use route ${to}: ${what} ${value}, it takes a whole number from 0 to ${max}`);
+  }
 }
 
 /** What a route needs to say, or a negative errno. Linux: fib_create_info(), net/ipv4/fib_semantics.c. */

@@ -10,7 +10,7 @@ import { FlowCache } from "./cache.ts";
 import { Generation, RtDst } from "./dst.ts";
 import type { FibException } from "./exception.ts";
 import { EAGAIN, type FibInfo, FibInfos, FibTable, RT_TABLE_DEFAULT, RT_TABLE_LOCAL, RT_TABLE_MAIN } from "./table.ts";
-import { leafId, leafLen } from "./trie.ts";
+import { leafId } from "./trie.ts";
 
 /** Ways that hang on a device and on no route. */
 export class DevWays {
@@ -78,8 +78,6 @@ export class FibState {
   customLocal = false;
   /** Negative errno of the last look-up that found none. */
   err = 0;
-  /** Prefix length of the last look-up that found one. */
-  resLen = 0;
   /** net.ipv4.route.min_pmtu. */
   minPmtu = 552;
   /** net.ipv4.route.mtu_expires, ms. */
@@ -134,10 +132,7 @@ export function fibLookup(st: FibState, addr: number, oif: number): FibInfo | nu
   const leaf = st.main.trie.lookup(addr);
   if (leaf !== 0) {
     const fi = st.infos.list[leafId(leaf)]!;
-    if (fi.plain && (oif === 0 || fi.oif === oif)) {
-      st.resLen = leafLen(leaf);
-      return fi;
-    }
+    if (fi.plain && (oif === 0 || fi.oif === oif)) return fi;
   } else if (st.dflt === null) {
     st.err = -ERRNO.ENETUNREACH;
     return null;
@@ -164,8 +159,13 @@ export function fibLookupSlow(
     st.err = alias === null || alias.fi.error === EAGAIN ? -ERRNO.ENETUNREACH : -alias.fi.error;
     return null;
   }
-  st.resLen = alias.len;
   return alias.fi;
+}
+
+/** The length of the prefix by which a destination is routed. */
+export function prefixLen(st: FibState, addr: number, oif: number): number {
+  const alias = st.main.walk(addr, oif, 0, true);
+  return (alias !== null && alias.fi.error === 0 ? alias : st.dflt?.walk(addr, oif, 0, true))?.len ?? 0;
 }
 
 /** The device of an own address, by address or by a local route; null: not ours. Linux: __ip_dev_find(). */

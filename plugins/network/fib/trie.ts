@@ -5,11 +5,12 @@
  * ```text
  *   address  │ root bits: 8, 12 or 16 │ 4 │ 4 │ ... │
  *            │                        │
- *            ├─ mask[i]  a bit per value of the next 4: clear, and base[i] is the answer
- *            ├─ base[i]  the leaf of most of them
+ *            ├─ mask[i]  a bit per value of the next 4: clear, and all of it goes the way of base[i]
+ *            ├─ base[i]  a leaf of the route that most of them take
  *            └─ top[i] ───────────────┴─ a record for 16 words ──
  *
- *   record     bitmap │ word │ word │ ...      a bit where the word differs from the one before it: runs are one word
+ *   record     bitmap │ word │ word │ ...      a bit where the word differs from the one before it: runs are one word;
+ *                                              bit 16: all of it takes one route
  *
  *   word > 0   leaf: id of the route << 6 | length of its prefix
  *   word = 0   nothing but the default route, which is kept apart
@@ -20,21 +21,24 @@
  * answer. The length in the leaf tells an update which words are its own. A record of one run is folded into the word
  * above.
  *
- * What decides the cost of 100,000 routes is how much memory random destinations touch. Most end at mask and base: 2.5 KB
- * for a host, 384 KB at most, which a CPU's second-level cache holds; the records of those that go on are packed. The
- * root grows with the number of prefixes.
+ * What decides the cost of 100,000 routes is how much memory random destinations touch, and how many branches nobody can
+ * guess. Most destinations end at mask and base: 2.5 KB for a host, 384 KB at most, which a CPU's second-level cache
+ * holds. A longer prefix that leads the same way as what surrounds it costs nothing. The records of those that go on are
+ * packed. The root grows with the number of prefixes.
  */
 
 const BITS = 4;
 const FAN = 1 << BITS;
 const LEN_BITS = 6;
 const LEN_MASK = (1 << LEN_BITS) - 1;
+/** In a record's bitmap: all of it takes one route. */
+const UNIFORM = 1 << FAN;
 /** Records on the way to the last bit, below the smallest root. */
 const LEVELS = (32 - 8) / BITS;
 
 /** Bits of the root for a number of prefixes. */
 function rootBitsFor(prefixes: number): number {
-  return prefixes <= 256 ? 8 : prefixes <= 2048 ? 12 : 16;
+  return prefixes <= 64 ? 8 : prefixes <= 512 ? 12 : 16;
 }
 
 /** Bits set among the lower 16. */
@@ -79,14 +83,18 @@ export class LpmTrie {
   /** The leaf of 0.0.0.0/0: in no word, so that it costs nothing to change. */
   #default = 0;
 
-  /** The leaf of the longest prefix of `addr`, or 0. */
+  /**
+   * A leaf of the route that the longest prefix of `addr` takes, or 0. Its length is that of this prefix or of another
+   * that takes the same route.
+   */
   lookup(addr: number): number {
     const shift = this.#shift;
     const i = addr >>> shift;
     const word = (this.#mask[i] >>> (addr >>> (shift - BITS) & (FAN - 1)) & 1) === 0
       ? this.#base[i]
       : this.#walk(addr, this.#root[i]);
-    return word === 0 ? this.#default : word;
+    // The default route where the word is 0, without a branch: which of them it is cannot be guessed.
+    return word | (this.#default & ((word - 1) >> 31));
   }
 
   #walk(addr: number, word: number): number {
@@ -125,7 +133,7 @@ export class LpmTrie {
 
   /**
    * Gives all that `prefix`/`len` covers, but for longer prefixes, to `leaf`. To remove a prefix, give its addresses to
-   * the leaf of the next shorter one, or to 0.
+   * the leaf of the next shorter one, or to 0 where that is the default route or none.
    */
   assign(prefix: number, len: number, leaf: number): void {
     if (len === 0) {
@@ -147,25 +155,36 @@ export class LpmTrie {
     }
   }
 
-  /** Chooses the base of a root word, the leaf of the shortest prefix in it, and marks what differs. */
+  /** Chooses the base of a root word, the route that most of it takes, and marks what takes another. */
   #refresh(i: number): void {
     const word = this.#root[i];
-    if (word >= 0) {
-      this.#base[i] = word;
-      this.#mask[i] = 0;
-      return;
-    }
+    const one = this.#leafOfAll(word);
+    this.#base[i] = one;
+    this.#mask[i] = 0;
+    if (one >= 0) return;
     const scratch = this.#scratch;
     this.#unpack(word, scratch, 0);
-    let base = LEN_MASK;
+    let base = 0;
+    let votes = 0;
     for (let s = 0; s < FAN; s++) {
-      if (scratch[s] >= 0 && (scratch[s] & LEN_MASK) < (base & LEN_MASK)) base = scratch[s];
+      const leaf = scratch[s] = this.#leafOfAll(scratch[s]);
+      if (leaf < 0) continue;
+      if (votes === 0) base = leaf;
+      votes += leafId(leaf) === leafId(base) ? 1 : -1;
     }
-    // All of it goes on: no word equals this one.
     let mask = 0;
-    for (let s = 0; s < FAN; s++) if (scratch[s] !== base) mask |= 1 << s;
+    for (let s = 0; s < FAN; s++) if (scratch[s] < 0 || leafId(scratch[s]) !== leafId(base)) mask |= 1 << s;
     this.#base[i] = base;
     this.#mask[i] = mask;
+  }
+
+  /** A leaf of the route that all of a word takes; -1: there are several. */
+  #leafOfAll(word: number): number {
+    while (word < 0) {
+      if ((this.#words[~word] & UNIFORM) === 0) return -1;
+      word = this.#words[~word + 1];
+    }
+    return word;
   }
 
   /** Makes room for `prefixes`: the root takes up the level below it until it is large enough. */
@@ -241,10 +260,23 @@ export class LpmTrie {
     if (runs === 1 && scratch[at] >= 0) return scratch[at];
     const place = this.#alloc(runs + 1);
     const words = this.#words;
-    words[place] = bitmap;
+    words[place] = this.#isUniform(at) ? bitmap | UNIFORM : bitmap;
     let to = place;
     for (let i = 0; i < FAN; i++) if ((bitmap >>> i & 1) !== 0) words[++to] = scratch[at + i];
     return ~place;
+  }
+
+  /** Whether all of the unpacked words takes one route. */
+  #isUniform(at: number): boolean {
+    const scratch = this.#scratch;
+    const first = this.#leafOfAll(scratch[at]);
+    if (first < 0) return false;
+    for (let i = at + 1; i < at + FAN; i++) {
+      if (scratch[i] === scratch[i - 1]) continue;
+      const leaf = this.#leafOfAll(scratch[i]);
+      if (leaf < 0 || leafId(leaf) !== leafId(first)) return false;
+    }
+    return true;
   }
 
   #alloc(size: number): number {
@@ -265,7 +297,7 @@ export class LpmTrie {
   }
 
   #release(place: number): void {
-    const size = popcount16(this.#words[place]) + 1;
+    const size = popcount16(this.#words[place] & (UNIFORM - 1)) + 1;
     this.#used -= size;
     this.#words[place] = this.#free[size];
     this.#free[size] = place;

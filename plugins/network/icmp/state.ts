@@ -116,11 +116,13 @@ function emptyCork(): IpCork {
     tos: 0,
     ttl: 0,
     pmtudisc: IP_PMTUDISC_DONT,
+    ident: -1,
     options: null,
     buf: new Uint8Array(0),
     off: 0,
     len: 0,
     transhdrlen: 0,
+    mtu: 0,
     site: 0,
     errno: 0,
   };

@@ -132,6 +132,12 @@ export const INET: Token<Inet> = { name: "netpath:inet" };
 
 /** Registers a transport protocol; a number that is taken is a TypeError. Linux: inet_add_protocol(). */
 export function inetAddProtocol(net: Net, protocol: number, handler: InetProtocol): Disposable {
+  if (!Number.isInteger(protocol) || protocol < 0 || protocol > 255) {
+    throw new RangeError(`Cannot add protocol ${protocol}: it takes a whole number from 0 to 255`);
+  }
+  if (typeof handler?.rcv !== "function" || typeof handler.error !== "function") {
+    throw new TypeError(`Cannot add protocol ${protocol}: its handler is { rcv(skb), error(skb, type, code, info) }`);
+  }
   return net.registration(() => {
     const table = net.get(INET).protocols;
     if (table[protocol] !== null) throw new TypeError(`Cannot add protocol ${protocol}: another plugin handles it`);

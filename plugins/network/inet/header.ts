@@ -31,7 +31,7 @@ export function needIp(text: string, what: string): number {
 
 /** Address and prefix length from `10.0.0.1/24` (no slash: 32); malformed is a TypeError that names `what`. */
 export function needCidr(text: string, what: string): { addr: number; prefix: number } {
-  const [ip, len = "32", more] = text.split("/");
+  const [ip, len = "32", more] = String(text).split("/");
   const addr = parseIp(ip);
   if (addr === null || more !== undefined || !/^\d{1,2}$/.test(len) || Number(len) > 32) {
     throw new TypeError(`Cannot use ${what} "${text}": expected an address with prefix length such as 10.0.0.1/24`);

@@ -42,6 +42,11 @@ export interface IpCork {
   ttl: number;
   /** IP_PMTUDISC_*. */
   pmtudisc: number;
+  /**
+   * Identification, 16 bits: the next one of a connected socket, whose numbers say nothing about other traffic; -1: chosen
+   * by {@linkcode Ipv4.selectIdent}, or 0 where it is never needed. Linux: inet_id.
+   */
+  ident: number;
   /** IP options in wire form, or null. Padded to a multiple of 4. */
   options: Uint8Array | null;
   /** The payload. */
@@ -54,6 +59,8 @@ export interface IpCork {
   transhdrlen: number;
   /** The ledger's site of the copy. */
   site: number;
+  /** Filled by makeSkb: the MTU that the datagram was built for, in bytes. */
+  mtu: number;
   /** After makeSkb gave null: a negative errno (EMSGSIZE, ENOBUFS). */
   errno: number;
 }

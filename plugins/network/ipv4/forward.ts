@@ -4,14 +4,21 @@
  *
  * @module
  */
-import { CHECKSUM_COMPLETE, CHECKSUM_NONE, DROP, G_IP, PACKET_HOST, type SkBuff } from "../../../core/mod.ts";
-import { NF_INET_FORWARD } from "../netfilter/contract.ts";
+import type { SkBuff } from "../../../core/mod.ts";
+import * as core from "../../../core/mod.ts";
+import * as netfilter from "../netfilter/contract.ts";
 import type { Dst } from "../fib/contract.ts";
-import { IPSKB_DOREDIRECT, IPSKB_FORWARDED, IPSKB_STRICTROUTE } from "./contract.ts";
-import { IP_DF, IP_MAX_MTU, IPH_CHECK, IPH_DADDR, IPH_FRAG_OFF, IPH_SADDR, IPH_TTL, rtTos2priority } from "./header.ts";
+import * as ipv4 from "./contract.ts";
+import * as ipv4Header from "./header.ts";
 import { hasSourceRoute, ipForwardOptions } from "./options.ts";
-import { dstOutput, skbGsoNetworkSeglen } from "./output.ts";
+import { dstOutput, forwardMtu, skbGsoNetworkSeglen } from "./output.ts";
 import type { Ipv4State } from "./state.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { CHECKSUM_COMPLETE, CHECKSUM_NONE, DROP, G_IP, PACKET_HOST } = core;
+const { NF_INET_FORWARD } = netfilter;
+const { IPSKB_DOREDIRECT, IPSKB_FORWARDED, IPSKB_STRICTROUTE } = ipv4;
+const { IP_DF, IPH_CHECK, IPH_DADDR, IPH_FRAG_OFF, IPH_SADDR, IPH_TTL, rtTos2priority } = ipv4Header;
 
 const ICMP_DEST_UNREACH = 3;
 const ICMP_REDIRECT = 5;
@@ -59,12 +66,6 @@ function ipForwardFinish(st: Ipv4State, skb: SkBuff): number {
   if ((st.bus.mask & G_IP) !== 0) st.bus.hit(st.tp.ipForwardFinish, skb, 0, 0, skb.dst);
   if (skb.cb[st.cbOptlen] !== 0) ipForwardOptions(st, skb);
   return dstOutput(st, skb);
-}
-
-/** The MTU that forwarded packets obey: learnt path MTUs do not count by default. Linux: ip_dst_mtu_maybe_forward(). */
-function forwardMtu(st: Ipv4State, dst: Dst): number {
-  const all = dst.pmtu === 0 || dst.pmtuLocked === true || st.conf.fwdUsePmtu !== 0;
-  return Math.min(all ? st.fib.mtu(dst) : dst.dev.mtu, IP_MAX_MTU);
 }
 
 /** Linux: ip_exceeds_mtu(), net/ipv4/ip_forward.c. Borrows `skb`. */

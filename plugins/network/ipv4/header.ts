@@ -16,7 +16,11 @@
  *
  * @module
  */
-import { csumFold, csumJs, DROP, type SkBuff } from "../../../core/mod.ts";
+import type { SkBuff } from "../../../core/mod.ts";
+import * as core from "../../../core/mod.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { csumFold, csumJs, DROP } = core;
 
 /** Bytes of the header without options. */
 export const IP_HLEN = 20;
@@ -210,24 +214,32 @@ export class Ipv4Header {
   }
 }
 
-/** One's complement sum of a header of `ihl` words, folded: 0xffff when the checksum in it is right. */
-export function ipHeaderSum(view: DataView, at: number, ihl: number): number {
+// An exported binding is loaded and checked at each use, a constant of the module's own is folded into machine code.
+const HLEN = 20, AT_CHECK = 10;
+
+/** Sum of the five words of a header, and of its options; not folded. */
+function sumOf(view: DataView, at: number, ihl: number, ttlProtocolCheck: number): number {
   const a = view.getInt32(at, true);
   const b = view.getInt32(at + 4, true);
-  const c = view.getInt32(at + 8, true);
+  const c = ttlProtocolCheck;
   const d = view.getInt32(at + 12, true);
   const e = view.getInt32(at + 16, true);
-  let sum = (a & 0xffff) + (a >>> 16) + (b & 0xffff) + (b >>> 16) + (c & 0xffff) + (c >>> 16) + (d & 0xffff) +
+  const sum = (a & 0xffff) + (a >>> 16) + (b & 0xffff) + (b >>> 16) + (c & 0xffff) + (c >>> 16) + (d & 0xffff) +
     (d >>> 16) + (e & 0xffff) + (e >>> 16);
-  if (ihl > 5) sum = csumJs(view, at + IP_HLEN, (ihl - 5) << 2, sum);
-  sum = (sum & 0xffff) + (sum >>> 16);
-  return (sum & 0xffff) + (sum >>> 16);
+  return ihl > 5 ? csumJs(view, at + HLEN, (ihl - 5) << 2, sum) : sum;
+}
+
+/** One's complement sum of a header of `ihl` words, folded: 0xffff when the checksum in it is right. */
+export function ipHeaderSum(view: DataView, at: number, ihl: number): number {
+  const sum = sumOf(view, at, ihl, view.getInt32(at + 8, true));
+  const folded = (sum & 0xffff) + (sum >>> 16);
+  return (folded & 0xffff) + (folded >>> 16);
 }
 
 /** Computes and stores the header checksum. Linux: ip_send_check(). */
 export function ipSendCheck(view: DataView, at: number): void {
-  view.setUint16(at + IPH_CHECK, 0);
-  view.setUint16(at + IPH_CHECK, csumFold(ipHeaderSum(view, at, view.getUint8(at) & 15)), true);
+  // The old checksum is the upper half of its word.
+  view.setUint16(at + AT_CHECK, csumFold(sumOf(view, at, view.getUint8(at) & 15, view.getUint16(at + 8, true))), true);
 }
 
 /**
@@ -237,15 +249,13 @@ export function ipSendCheck(view: DataView, at: number): void {
  * moves or the packet is cut. The total length is looked at before the header length, as Linux does. Borrows `skb`.
  */
 export function ipv4Check(skb: SkBuff): number {
-  if (skb.tail - skb.data < IP_HLEN && !skb.mayPull(IP_HLEN)) return DROP.IP_INHDR;
-  const first = skb.view.getUint8(skb.data);
-  const hlen = (first & 15) << 2;
-  if (first >>> 4 !== 4 || hlen < IP_HLEN) return DROP.IP_INHDR;
+  if (skb.tail - skb.data < HLEN && !skb.mayPull(HLEN)) return DROP.IP_INHDR;
+  const word = skb.view.getInt32(skb.data);
+  const hlen = (word >>> 24 & 15) << 2;
+  if (word >>> 28 !== 4 || hlen < HLEN) return DROP.IP_INHDR;
   if (skb.tail - skb.data < hlen && !skb.mayPull(hlen)) return DROP.IP_INHDR;
-  const view = skb.view;
-  const at = skb.data;
-  if (ipHeaderSum(view, at, first & 15) !== 0xffff) return DROP.IP_CSUM;
-  const totLen = view.getUint16(at + IPH_TOT_LEN);
+  if (ipHeaderSum(skb.view, skb.data, hlen >>> 2) !== 0xffff) return DROP.IP_CSUM;
+  const totLen = word & 0xffff;
   if (totLen > skb.len) return DROP.PKT_TOO_SMALL;
   return totLen < hlen ? DROP.IP_INHDR : 0;
 }

@@ -4,44 +4,27 @@
  *
  * @module
  */
-import {
-  DROP,
-  G_IP,
-  IFF_LOOPBACK,
-  type NetDevice,
-  PACKET_BROADCAST,
-  PACKET_LOOPBACK,
-  PACKET_MULTICAST,
-  PACKET_OTHERHOST,
-  type SkBuff,
-} from "../../../core/mod.ts";
-import { NF_INET_LOCAL_IN, NF_INET_PRE_ROUTING } from "../netfilter/contract.ts";
-import { inDevGet } from "../devinet/contract.ts";
-import {
-  type Dst,
-  RTN_BLACKHOLE,
-  RTN_BROADCAST,
-  RTN_LOCAL,
-  RTN_MULTICAST,
-  RTN_PROHIBIT,
-  RTN_UNICAST,
-} from "../fib/contract.ts";
-import { IP_DEFRAG_LOCAL_DELIVER } from "./contract.ts";
-import {
-  IP_MF,
-  IP_OFFSET,
-  IPH_DADDR,
-  IPH_FRAG_OFF,
-  IPH_PROTOCOL,
-  IPH_SADDR,
-  IPH_TOS,
-  IPH_TOT_LEN,
-  ipv4Check,
-} from "./header.ts";
+import type { NetDevice, SkBuff } from "../../../core/mod.ts";
+import * as core from "../../../core/mod.ts";
+import * as netfilter from "../netfilter/contract.ts";
+import * as devinet from "../devinet/contract.ts";
+import type { Dst } from "../fib/contract.ts";
+import * as fib from "../fib/contract.ts";
+import * as ipv4 from "./contract.ts";
+import * as ipv4Header from "./header.ts";
 import { ipForward } from "./forward.ts";
 import { acceptsSourceRoute, hasSourceRoute, ipOptionsCompile, ipOptionsRcvSrr } from "./options.ts";
 import { ipDefrag } from "./reassembly.ts";
 import { ipcbClear, type Ipv4State } from "./state.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { DROP, G_IP, IFF_LOOPBACK, PACKET_BROADCAST, PACKET_LOOPBACK, PACKET_MULTICAST, PACKET_OTHERHOST } = core;
+const { NF_INET_LOCAL_IN, NF_INET_PRE_ROUTING } = netfilter;
+const { inDevGet } = devinet;
+const { RTN_BLACKHOLE, RTN_BROADCAST, RTN_LOCAL, RTN_MULTICAST, RTN_PROHIBIT, RTN_UNICAST } = fib;
+const { IP_DEFRAG_LOCAL_DELIVER } = ipv4;
+const { IP_MF, IP_OFFSET, IPH_DADDR, IPH_FRAG_OFF, IPH_PROTOCOL, IPH_SADDR, IPH_TOS, IPH_TOT_LEN, ipv4Check } =
+  ipv4Header;
 
 const ICMP_DEST_UNREACH = 3;
 const ICMP_NET_UNREACH = 0;
@@ -139,9 +122,9 @@ function dstInput(st: Ipv4State, skb: SkBuff, dst: Dst): number {
  * Linux, where such a packet has a route to ip_error(). Takes ownership of `skb`.
  */
 function routeRefused(st: Ipv4State, skb: SkBuff, reason: number): number {
-  if (reason === DROP.IP_NO_FORWARD || reason === DROP.IP_INNOROUTES) {
+  if (reason === DROP.IP_INADDRERRORS || reason === DROP.IP_INNOROUTES) {
     if ((skb.view.getUint8(skb.networkHeader) & 15) > 5 && !ipRcvOptions(st, skb)) return 0;
-    if (reason === DROP.IP_NO_FORWARD) st.mib.ip.InAddrErrors++;
+    if (reason === DROP.IP_INADDRERRORS) st.mib.ip.InAddrErrors++;
     else {
       st.mib.ipExt.InNoRoutes++;
       routeErrorSend(st, skb, ICMP_NET_UNREACH);

@@ -46,6 +46,8 @@ const SHIFT_TS = 8;
 const SHIFT_SRR = 16;
 const SHIFT_CIPSO = 24;
 const MS_PER_DAY = 86_400_000;
+/** Kind, length, domain of interpretation, and a tag of two bytes. */
+const CIPSO_MIN = 8;
 const ICMP_PARAMETERPROB = 12;
 
 /** Milliseconds since midnight UTC: what the timestamp option and ICMP timestamps hold. Linux: inet_current_timestamp(). */
@@ -121,8 +123,8 @@ function compileOne(st: Ipv4State, skb: SkBuff, kind: number, at: number, len: n
     case IPOPT_CIPSO:
       if (found(st, skb, SHIFT_CIPSO) !== 0) return at;
       note(st, skb, SHIFT_CIPSO, at);
-      // No domain of interpretation is configured, so that none can be right: Linux points at the length.
-      return at + 1;
+      // No domain of interpretation is configured, so that none can be right: Linux points at it where there is one.
+      return len < CIPSO_MIN ? at + 1 : at + 2;
     case IPOPT_RA:
       if (len < 4) return at + 1;
       if (skb.view.getUint16(skb.networkHeader + at + 2) === 0) skb.cb[st.cbFlags] |= IPSKB_ROUTER_ALERT;

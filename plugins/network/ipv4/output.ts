@@ -4,7 +4,23 @@
  *
  * @module
  */
-import {
+import type { NetDevice, SkBuff } from "../../../core/mod.ts";
+import * as core from "../../../core/mod.ts";
+import type { SnmpMib } from "../inet/contract.ts";
+import * as inet from "../inet/contract.ts";
+import * as netfilter from "../netfilter/contract.ts";
+import * as devinet from "../devinet/contract.ts";
+import type { Dst } from "../fib/contract.ts";
+import * as fib from "../fib/contract.ts";
+import type { IpCork } from "./contract.ts";
+import * as ipv4 from "./contract.ts";
+import * as ipv4Header from "./header.ts";
+import { ipDoFragment, ipFragment } from "./fragment.ts";
+import { ipOptionsBuild } from "./options.ts";
+import { ipcbClear, type Ipv4State } from "./state.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const {
   CHECKSUM_NONE,
   CHECKSUM_UNNECESSARY,
   copyFromUser,
@@ -15,42 +31,30 @@ import {
   IFF_LOOPBACK,
   NET_SKB_PAD,
   NET_XMIT_CN,
-  type NetDevice,
   netifRx,
   PACKET_LOOPBACK,
   skbTruesize,
-  type SkBuff,
   SLOT_LARGE,
   SLOT_SIZE,
-} from "../../../core/mod.ts";
-import { IPPROTO_ICMP, isMulticast, type SnmpMib } from "../inet/contract.ts";
-import { NF_INET_LOCAL_OUT, NF_INET_POST_ROUTING } from "../netfilter/contract.ts";
-import { inDevGet } from "../devinet/contract.ts";
-import {
-  type Dst,
-  RTN_BLACKHOLE,
-  RTN_BROADCAST,
-  RTN_LOCAL,
-  RTN_MULTICAST,
-  RTN_PROHIBIT,
-  RTN_UNICAST,
-} from "../fib/contract.ts";
-import {
+} = core;
+const { IPPROTO_ICMP, isMulticast } = inet;
+const { NF_INET_LOCAL_OUT, NF_INET_POST_ROUTING } = netfilter;
+const { inDevGet } = devinet;
+const { RTN_BLACKHOLE, RTN_BROADCAST, RTN_LOCAL, RTN_MULTICAST, RTN_PROHIBIT, RTN_UNICAST } = fib;
+const {
   ETH_P_IP,
   IP_PMTUDISC_DO,
   IP_PMTUDISC_PROBE,
   IP_PMTUDISC_WANT,
-  type IpCork,
   IPSKB_FORWARDED,
   IPSKB_REROUTED,
   SKB_NO_MC_LOOP,
-} from "./contract.ts";
-import {
+} = ipv4;
+const {
   IP_DF,
   IP_HLEN,
   IP_MAX_MTU,
   IPH_DADDR,
-  IPH_FRAG_OFF,
   IPH_ID,
   IPH_PROTOCOL,
   IPH_SADDR,
@@ -58,10 +62,7 @@ import {
   IPH_TTL,
   ipSendCheck,
   rtTos2priority,
-} from "./header.ts";
-import { ipDoFragment, ipFragment } from "./fragment.ts";
-import { ipOptionsBuild } from "./options.ts";
-import { ipcbClear, type Ipv4State } from "./state.ts";
+} = ipv4Header;
 
 /** LL_RESERVED_SPACE of an Ethernet device and the 15 bytes that Linux aligns with: part of what a socket pays. */
 const LL_ROOM = 16 + 15;
@@ -93,6 +94,7 @@ export function ipMakeSkb(st: Ipv4State, cork: IpCork): SkBuff | null {
   }
   const hlen = IP_HLEN + (cork.options === null ? 0 : cork.options.length);
   const mtu = corkMtu(st, cork, dst);
+  cork.mtu = mtu;
   const total = cork.transhdrlen + cork.len;
   if (total > (ignoreDf(cork.pmtudisc) ? IP_MAX_MTU : mtu) - hlen) {
     cork.errno = -ERRNO.EMSGSIZE;
@@ -128,10 +130,9 @@ function buildPart(
 ): SkBuff | null {
   const pool = st.machine.skbs;
   const linear = size <= LINEAR_MAX ? size : hdr;
-  const skb = pool.alloc(NET_SKB_PAD + linear);
+  const skb = pool.alloc(NET_SKB_PAD + linear, skbTruesize(LL_ROOM + hlen + linear));
   if (skb === null) return null;
   skb.reserve(NET_SKB_PAD);
-  skb.truesize = skbTruesize(LL_ROOM + hlen + linear);
   const at = skb.put(linear) + hdr;
   const n = size - hdr;
   if (linear === size) {
@@ -186,11 +187,12 @@ export function ipSendSkb(st: Ipv4State, skb: SkBuff, cork: IpCork): number {
   const optlen = cork.options === null ? 0 : cork.options.length;
   const ttl = cork.ttl !== 0 ? cork.ttl : isMulticast(cork.daddr) ? 1 : st.conf.defaultTtl;
   if (cork.protocol === IPPROTO_ICMP) icmpOutCount(st.mib, skb.view.getUint8(skb.data));
-  pushHeader(skb, IP_HLEN + optlen);
   const pmtudisc = cork.pmtudisc;
+  const hlen = IP_HLEN + optlen;
   const df = pmtudisc === IP_PMTUDISC_DO || pmtudisc === IP_PMTUDISC_PROBE ||
-    (pmtudisc === IP_PMTUDISC_WANT && dst.pmtuLocked !== true && skb.len <= st.fib.mtu(dst));
-  writeHeader(st, skb, cork.saddr, cork.daddr, cork.protocol, cork.tos, ttl, df);
+    (pmtudisc === IP_PMTUDISC_WANT && dst.pmtuLocked !== true && skb.len + hlen <= cork.mtu);
+  const id = cork.ident >= 0 ? cork.ident : selectIdent(st, skb, cork.saddr, cork.daddr, cork.protocol, df);
+  pushHeader(skb, hlen, cork.saddr, cork.daddr, cork.protocol, cork.tos, ttl, id, df);
   if (cork.options !== null) {
     copyFromUser(st.ledger, st.siteOptions, skb.slab, skb.data + IP_HLEN, cork.options, 0, optlen);
     ipOptionsBuild(st, skb.view, skb.data);
@@ -223,39 +225,43 @@ export function ipQueueXmit(
   }
   if (protocol === IPPROTO_ICMP) icmpOutCount(st.mib, skb.view.getUint8(skb.data));
   if (skb.transportHeader < 0) skb.transportHeader = skb.data;
-  pushHeader(skb, IP_HLEN);
-  writeHeader(st, skb, saddr, daddr, protocol, tos, ttl !== 0 ? ttl : st.conf.defaultTtl, df);
+  const id = selectIdent(st, skb, saddr, daddr, protocol, df);
+  pushHeader(skb, IP_HLEN, saddr, daddr, protocol, tos, ttl !== 0 ? ttl : st.conf.defaultTtl, id, df);
   if (skb.priority === 0) skb.priority = rtTos2priority(tos);
   return ipLocalOut(st, skb);
 }
 
-function pushHeader(skb: SkBuff, hlen: number): void {
-  skb.push(hlen);
-  skb.networkHeader = skb.data;
-  skb.view.setUint8(skb.data, 0x40 | (hlen >>> 2));
-}
-
-/** All fields but version, length, total length and checksum. */
-function writeHeader(
+/** RFC 6864: what will never be fragmented needs no identification; a constant one tells nothing. */
+function selectIdent(
   st: Ipv4State,
   skb: SkBuff,
   saddr: number,
   daddr: number,
   protocol: number,
+  df: boolean,
+): number {
+  if (df && !skb.ignoreDf) return 0;
+  return st.idents.select(saddr, daddr, protocol, skb.gsoSegs > 1 ? skb.gsoSegs : 1);
+}
+
+/** All fields of the header but total length and checksum, which ipLocalOut() completes; a word at a time. */
+function pushHeader(
+  skb: SkBuff,
+  hlen: number,
+  saddr: number,
+  daddr: number,
+  protocol: number,
   tos: number,
   ttl: number,
+  id: number,
   df: boolean,
 ): void {
+  const at = skb.push(hlen);
   const view = skb.view;
-  const at = skb.data;
-  view.setUint8(at + 1, tos);
-  // RFC 6864: what will never be fragmented needs no identification; a constant one tells nothing.
-  const atomic = df && !skb.ignoreDf;
-  const segs = skb.gsoSegs > 1 ? skb.gsoSegs : 1;
-  view.setUint16(at + IPH_ID, atomic ? 0 : st.idents.select(saddr, daddr, protocol, segs));
-  view.setUint16(at + IPH_FRAG_OFF, df ? IP_DF : 0);
-  view.setUint8(at + IPH_TTL, ttl);
-  view.setUint8(at + IPH_PROTOCOL, protocol);
+  skb.networkHeader = at;
+  view.setInt32(at, 0x40000000 | (hlen << 22) | ((tos & 0xff) << 16));
+  view.setInt32(at + IPH_ID, (id << 16) | (df ? IP_DF : 0));
+  view.setInt32(at + IPH_TTL, (ttl << 24) | (protocol << 16));
   view.setInt32(at + IPH_SADDR, saddr);
   view.setInt32(at + IPH_DADDR, daddr);
 }
@@ -374,7 +380,18 @@ export function ipFinishOutput(st: Ipv4State, skb: SkBuff): number {
 
 /** The MTU for a packet on its way out. Linux: ip_skb_dst_mtu(), include/net/ip.h. Borrows `skb`. */
 export function ipSkbDstMtu(st: Ipv4State, skb: SkBuff): number {
-  return Math.min(st.fib.mtu(skb.dst as Dst), IP_MAX_MTU);
+  const dst = skb.dst as Dst;
+  if ((skb.cb[st.cbFlags] & IPSKB_FORWARDED) !== 0) return forwardMtu(st, dst);
+  return Math.min(st.fib.mtu(dst), IP_MAX_MTU);
+}
+
+/**
+ * The MTU that forwarded packets obey. A path MTU that was learnt does not count, for anybody may tell it, unless it is
+ * below min_pmtu or ip_forward_use_pmtu is set. Linux: ip_dst_mtu_maybe_forward(), include/net/ip.h.
+ */
+export function forwardMtu(st: Ipv4State, dst: Dst): number {
+  const all = dst.pmtu === 0 || dst.pmtuLocked === true || st.conf.fwdUsePmtu !== 0;
+  return Math.min(all ? st.fib.mtu(dst) : dst.mtu || dst.dev.mtu, IP_MAX_MTU);
 }
 
 /** Bytes of one segment of a super-packet from the IP header on. Linux: skb_gso_network_seglen(). Borrows `skb`. */

@@ -197,8 +197,9 @@ export class Ipv4State {
 /** Empties a packet's control block. Borrows `skb`. */
 export function ipcbClear(st: Ipv4State, skb: SkBuff): void {
   const cb = skb.cb;
-  cb[st.cbFlags] = 0;
-  cb[st.cbOpt] = 0;
-  cb[st.cbOptlen] = 0;
-  cb[st.cbFragMaxSize] = 0;
+  const at = st.cbFlags;
+  cb[at] = 0;
+  cb[at + 1] = 0;
+  cb[at + 2] = 0;
+  cb[at + 3] = 0;
 }

@@ -1,8 +1,13 @@
 /** Transmit: from the next hop to a link address. Linux: include/net/neighbour.h, net/core/neighbour.c. */
-import { devQueueXmit, DROP, ERRNO, G_LINK, NET_XMIT_SUCCESS, type SkBuff } from "../../../core/mod.ts";
-import { NUD_CONNECTED } from "./contract.ts";
+import type { SkBuff } from "../../../core/mod.ts";
+import * as core from "../../../core/mod.ts";
+import * as neigh from "./contract.ts";
 import type { NeighEntry, NeighState } from "./table.ts";
 import { neighEventSend } from "./state.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { devQueueXmit, DROP, ERRNO, G_LINK, NET_XMIT_SUCCESS } = core;
+const { NUD_CONNECTED } = neigh;
 
 /**
  * Linux: neigh_output(), include/net/neighbour.h.

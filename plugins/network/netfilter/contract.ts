@@ -96,7 +96,10 @@ export interface NfQueueEntry {
   readonly by: string;
 }
 
-/** Takes queued packets. Each is answered once by `reinject`, at any time. */
+/**
+ * Takes queued packets. Each is answered once by `reinject`, at any time: now, or after an `await`. On virtual time the
+ * clock runs on while real work is done; `using hold = machine.hold()` keeps it still until the answer.
+ */
 export interface NfQueueHandler {
   /** Shown in errors. */
   readonly name: string;

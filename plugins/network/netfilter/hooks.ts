@@ -1,30 +1,17 @@
 /**
  * The hooks of a net: who is asked, in which order, and what the answer means. Linux: net/netfilter/core.c.
  */
-import {
-  DROP,
-  ERRNO,
-  type EventBus,
-  G_NF,
-  type Net,
-  type NetDevice,
-  type SkbPool,
-  type SkBuff,
-} from "../../../core/mod.ts";
-import {
-  NF_ACCEPT,
-  NF_DROP,
-  NF_HOOK_NAMES,
-  NF_INET_POST_ROUTING,
-  NF_QUEUE,
-  NF_REPEAT,
-  NF_STOLEN,
-  type NfHookOps,
-  type NfHookState,
-  type NfOkfn,
-  type NfQueueHandler,
-} from "./contract.ts";
-import { nfQueue, type QueueEntry } from "./queue.ts";
+import type { EventBus, Net, NetDevice, SkbPool, SkBuff } from "../../../core/mod.ts";
+import * as core from "../../../core/mod.ts";
+import type { NfHookOps, NfHookState, NfOkfn, NfQueueHandler } from "./contract.ts";
+import * as netfilter from "./contract.ts";
+import type { QueueEntry } from "./queue.ts";
+import * as queue from "./queue.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { DROP, ERRNO, G_NF } = core;
+const { NF_ACCEPT, NF_DROP, NF_HOOK_NAMES, NF_INET_POST_ROUTING, NF_QUEUE, NF_REPEAT, NF_STOLEN } = netfilter;
+const { nfQueue } = queue;
 
 /** How often in a row a hook may answer NF_REPEAT. Linux has no limit. */
 export const NF_REPEAT_MAX = 16;

@@ -65,10 +65,9 @@ export function resolveHost(hostname: string, what: string): number {
  * ```
  */
 export function listenDatagram(net: Net, options: ListenDatagramOptions): DatagramConn {
+  needUdp("listen", options);
   const { port = 0, hostname = "0.0.0.0", reuseAddress = false, loopback = false, broadcast = false } = options;
-  if (!Number.isInteger(port) || port < 0 || port > 65535) {
-    throw new RangeError(`Cannot listen on port ${port}: it takes a whole number from 0 to 65535`);
-  }
+  needPort("listen on", port);
   const addr = resolveHost(hostname, "listen on");
   const sys = net.get(SYSCALL);
   const fd = sys.socket(AF_INET, SOCK_DGRAM, IPPROTO_UDP);
@@ -81,7 +80,23 @@ export function listenDatagram(net: Net, options: ListenDatagramOptions): Datagr
     sys.close(fd);
     throw socketError(err, `bind ${hostname}:${port}`);
   }
-  return new UdpConn(sys, fd);
+  return new UdpConn(net, sys, fd);
+}
+
+/** JavaScript gets no types: what is no UDP address is a TypeError, and never a datagram to somewhere else. */
+function needUdp(what: string, value: { transport?: string | undefined }): void {
+  const found = typeof value === "object" && value !== null ? value.transport ?? "udp" : value;
+  if (found !== "udp") throw new TypeError(`Cannot ${what}: "${found}" is not the transport "udp"`);
+}
+
+function needPort(what: string, port: number): void {
+  if (Number.isInteger(port) && port >= 0 && port <= 65535) return;
+  throw new RangeError(`Cannot ${what} port ${port}: it takes a whole number from 0 to 65535`);
+}
+
+function needBytes(what: string, p: unknown): void {
+  if (p instanceof Uint8Array) return;
+  throw new TypeError(`Cannot ${what}: expected a Uint8Array, not ${p === null ? "null" : typeof p}`);
 }
 
 class UdpConn implements DatagramConn {
@@ -96,18 +111,22 @@ class UdpConn implements DatagramConn {
   #fromHost = "0.0.0.0";
   #toHost = "0.0.0.0";
   #toAddr = 0;
+  readonly #life: Disposable;
 
-  constructor(sys: Syscalls, fd: number) {
+  constructor(net: Net, sys: Syscalls, fd: number) {
     this.#sys = sys;
     this.#fd = fd;
     const own = { addr: 0, port: 0 };
     sys.getsockname(fd, own);
     this.addr = { transport: "udp", hostname: ipToString(own.addr), port: own.port };
     sys.onReady(fd, () => this.#wake());
+    // When the net ends, who waits is told.
+    this.#life = net.registration(() => () => this[Symbol.dispose]());
   }
 
   receive(p?: Uint8Array): Promise<Datagram> {
     if (this.#fd < 0) return Promise.reject(closed("receive"));
+    if (p !== undefined && !(p instanceof Uint8Array)) return attempt(() => needBytes("receive into it", p) as never);
     if (this.#readers.length === 0) {
       const got = this.#take(p);
       if (got !== null) return got instanceof Error ? Promise.reject(got) : Promise.resolve(got);
@@ -119,6 +138,9 @@ class UdpConn implements DatagramConn {
     if (this.#fd < 0) return Promise.reject(closed("send"));
     let to: number;
     try {
+      needBytes("send", p);
+      needUdp("send", addr);
+      needPort("send to", addr.port);
       to = this.#resolve(addr.hostname);
     } catch (error) {
       return Promise.reject(error);
@@ -137,6 +159,7 @@ class UdpConn implements DatagramConn {
     if (this.#fd < 0) throw closed("close");
     const fd = this.#fd;
     this.#fd = -1;
+    this.#life[Symbol.dispose]();
     this.#sys.onReady(fd, null);
     this.#sys.close(fd);
     for (const r of this.#readers.splice(0)) r.reject(new Interrupted("Cannot receive: the socket was closed"));

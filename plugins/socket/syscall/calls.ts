@@ -2,10 +2,17 @@
  * The calls. Each is one entry of the machine: what it started has gone as far as it goes when the call returns.
  * Linux: net/socket.c.
  */
-import { ERRNO, G_SOCK } from "../../../core/mod.ts";
-import { type MsgHdr, type Sock, SOL_SOCKET, TCP_ESTABLISHED } from "../../transport/sock/contract.ts";
+import * as core from "../../../core/mod.ts";
+import type { MsgHdr, Sock } from "../../transport/sock/contract.ts";
+import * as sock from "../../transport/sock/contract.ts";
 import type { SockAddr } from "./contract.ts";
-import { type FdTable, FIRST_FD } from "./table.ts";
+import type { FdTable } from "./table.ts";
+import * as table from "./table.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { ERRNO, G_SOCK } = core;
+const { SOL_SOCKET, TCP_ESTABLISHED } = sock;
+const { FIRST_FD } = table;
 
 /** poll: the descriptor is not open. */
 export const POLLNVAL = 0x20;
@@ -98,7 +105,7 @@ export function sysSendmsg(t: FdTable, fd: number, msg: MsgHdr, flags: number): 
 
 /** Whether a message names bytes that its buffer has not. */
 function outside(msg: MsgHdr): boolean {
-  return msg.off < 0 || msg.len < 0 || msg.off + msg.len > msg.buf.length;
+  return !(msg.off >= 0 && msg.len >= 0 && msg.off + msg.len <= msg.buf.length);
 }
 
 function sendOne(t: FdTable, fd: number, sk: Sock, msg: MsgHdr, flags: number): number {

@@ -100,11 +100,13 @@ export function newCork(site: number): IpCork {
     tos: 0,
     ttl: 0,
     pmtudisc: 0,
+    ident: -1,
     options: null,
     buf: NO_BYTES,
     off: 0,
     len: 0,
     transhdrlen: ICMP_HLEN,
+    mtu: 0,
     site,
     errno: 0,
   };

@@ -220,6 +220,8 @@ export interface Sock extends Wakeable {
   ttl: number;
   /** IP_MTU_DISCOVER. */
   pmtudisc: number;
+  /** The last identification that it sent with while it has a peer, 16 bits. Linux: inet_id. */
+  inetId: number;
   /** IP_RECVERR. */
   recverr: boolean;
   /** IP_MULTICAST_TTL. */

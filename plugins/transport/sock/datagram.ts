@@ -3,9 +3,11 @@
  *
  * @module
  */
-import { ERRNO } from "../../../core/mod.ts";
-import { type Dst, type Fib, RTN_BROADCAST } from "../../network/fib/contract.ts";
-import { isMulticast, type SnmpMib } from "../../network/inet/contract.ts";
+import * as core from "../../../core/mod.ts";
+import type { Dst, Fib } from "../../network/fib/contract.ts";
+import * as fib from "../../network/fib/contract.ts";
+import type { SnmpMib } from "../../network/inet/contract.ts";
+import * as inet from "../../network/inet/contract.ts";
 import type { IpCork } from "../../network/ipv4/contract.ts";
 import {
   RCV_SHUTDOWN,
@@ -16,6 +18,11 @@ import {
   TCP_CLOSE,
   TCP_ESTABLISHED,
 } from "./contract.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { ERRNO } = core;
+const { RTN_BROADCAST } = fib;
+const { isMulticast } = inet;
 
 const INADDR_LOOPBACK = 0x7f000001;
 const IPTOS_RT_MASK = 0x1c;
@@ -34,6 +41,7 @@ export function datagramRoute(sk: Sock, cork: IpCork, fib: Fib, mib: SnmpMib, co
   cork.tos = sk.tos;
   cork.ttl = sk.ttl;
   cork.pmtudisc = sk.pmtudisc;
+  cork.ident = sk.daddr !== 0 ? nextIdent(sk) : -1;
   if (isMulticast(cork.daddr)) {
     if (oif === 0) oif = sk.mcIndex;
     if (cork.saddr === 0) cork.saddr = sk.mcAddr;
@@ -54,6 +62,11 @@ export function datagramRoute(sk: Sock, cork: IpCork, fib: Fib, mib: SnmpMib, co
   if (cork.saddr === 0) cork.saddr = dst.prefsrc;
   cork.dst = dst;
   return 0;
+}
+
+/** A connected socket counts for itself, from a random number on. Linux: ip_select_ident_segs(), include/net/ip.h. */
+function nextIdent(sk: Sock): number {
+  return sk.inetId = (sk.inetId + 1) & 0xffff;
 }
 
 /**
@@ -82,6 +95,7 @@ export function datagramConnect(sk: Sock, fib: Fib, mib: SnmpMib, addr: number, 
   if (sk.saddr === 0) sk.saddr = saddr;
   sk.daddr = daddr;
   sk.dport = port;
+  sk.inetId = sk.machine.platform.random() & 0xffff;
   sk.state = TCP_ESTABLISHED;
   sk.dst = dst;
   return 0;

@@ -3,9 +3,13 @@
  *
  * @module
  */
-import { copyToUser, DROP, type SkBuff } from "../../../core/mod.ts";
+import type { SkBuff } from "../../../core/mod.ts";
+import * as core from "../../../core/mod.ts";
 import { type MsgHdr, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, RCV_SHUTDOWN, SEND_SHUTDOWN } from "./contract.ts";
 import { skbSetOwnerR, type Sock } from "./contract.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { copyToUser, DROP } = core;
 
 /**
  * Puts a received datagram into the receive buffer and charges its truesize. Returns 0, or SOCKET_RCVBUFF: no room.

@@ -1,18 +1,10 @@
 /**
  * A socket and the table of sockets of a net. Linux: net/core/sock.c, net/ipv4/af_inet.c.
  */
-import {
-  DROP,
-  ERRNO,
-  type EventBus,
-  G_SOCK,
-  type Machine,
-  type Net,
-  type SkbOwner,
-  SkbQueue,
-} from "../../../core/mod.ts";
+import { type EventBus, type Machine, type Net, type SkbOwner, SkbQueue } from "../../../core/mod.ts";
+import * as core from "../../../core/mod.ts";
 import type { Dst } from "../../network/fib/contract.ts";
-import { IP_PMTUDISC_WANT } from "../../network/ipv4/contract.ts";
+import * as ipv4 from "../../network/ipv4/contract.ts";
 import {
   AF_INET,
   type McMembership,
@@ -24,6 +16,10 @@ import {
   TCP_CLOSE,
 } from "./contract.ts";
 import { ipMcDropSocket } from "./ip_options.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { DROP, ERRNO, G_SOCK } = core;
+const { IP_PMTUDISC_WANT } = ipv4;
 
 /** Bytes that SO_SNDBUF never goes below: two packets of 2,048. Linux: SOCK_MIN_SNDBUF. */
 export const SOCK_MIN_SNDBUF = 4608;
@@ -105,6 +101,7 @@ export class SockImpl implements Sock {
   tos = 0;
   ttl = 0;
   pmtudisc = IP_PMTUDISC_WANT;
+  inetId = 0;
   recverr = false;
   mcTtl = 1;
   mcLoop = true;

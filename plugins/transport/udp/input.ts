@@ -1,30 +1,26 @@
 /**
  * The way up: from IP to a socket's receive queue. Linux: net/ipv4/udp.c.
  */
-import {
-  CHECKSUM_PARTIAL,
-  CHECKSUM_UNNECESSARY,
-  csumFold,
-  csumTcpUdpNofold,
-  DROP,
-  G_SOCK,
-  skbChecksum,
-  type SkBuff,
-} from "../../../core/mod.ts";
-import { RTN_BROADCAST, RTN_MULTICAST, skbDst } from "../../network/fib/contract.ts";
-import { ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, ICMP_PORT_UNREACH, ICMP_REDIRECT } from "../../network/icmp/header.ts";
-import { IPPROTO_UDP } from "../../network/inet/contract.ts";
-import { IP_PMTUDISC_DONT } from "../../network/ipv4/contract.ts";
-import {
-  icmpErrConvert,
-  ipMcSfAllow,
-  skDataReady,
-  type Sock,
-  sockIcmpError,
-  sockQueueRcvSkb,
-} from "../sock/contract.ts";
-import { UDP_CHECK, UDP_DEST, UDP_HLEN, UDP_LEN, UDP_SOURCE, UdpHeader } from "./header.ts";
+import type { SkBuff } from "../../../core/mod.ts";
+import * as core from "../../../core/mod.ts";
+import * as fib from "../../network/fib/contract.ts";
+import * as icmpHeader from "../../network/icmp/header.ts";
+import * as inet from "../../network/inet/contract.ts";
+import * as ipv4 from "../../network/ipv4/contract.ts";
+import type { Sock } from "../sock/contract.ts";
+import * as sock from "../sock/contract.ts";
+import { UdpHeader } from "./header.ts";
+import * as udpHeader from "./header.ts";
 import type { UdpSock, UdpState } from "./state.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, csumFold, csumTcpUdpNofold, DROP, G_SOCK, skbChecksum } = core;
+const { RTN_BROADCAST, RTN_MULTICAST, skbDst } = fib;
+const { ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, ICMP_PORT_UNREACH, ICMP_REDIRECT } = icmpHeader;
+const { IPPROTO_UDP } = inet;
+const { IP_PMTUDISC_DONT } = ipv4;
+const { icmpErrConvert, ipMcSfAllow, skDataReady, sockIcmpError, sockQueueRcvSkb } = sock;
+const { UDP_CHECK, UDP_DEST, UDP_HLEN, UDP_LEN, UDP_SOURCE } = udpHeader;
 
 const ICMP_REDIR_HOSTTOS = 3;
 const IP_SADDR = 12;

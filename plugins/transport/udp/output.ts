@@ -1,7 +1,20 @@
 /**
  * The way down: from sendmsg() to IP. Linux: net/ipv4/udp.c.
  */
-import {
+import type { SkBuff } from "../../../core/mod.ts";
+import * as core from "../../../core/mod.ts";
+import * as inet from "../../network/inet/contract.ts";
+import type { IpCork } from "../../network/ipv4/contract.ts";
+import * as ipv4 from "../../network/ipv4/contract.ts";
+import type { MsgHdr, Sock } from "../sock/contract.ts";
+import * as sock from "../sock/contract.ts";
+import * as udpHeader from "./header.ts";
+import type { UdpState } from "./state.ts";
+import * as state from "./state.ts";
+import { udpAutobind } from "./socket.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const {
   CHECKSUM_NONE,
   CHECKSUM_PARTIAL,
   csumFold,
@@ -11,23 +24,12 @@ import {
   NET_XMIT_CN,
   NETIF_F_HW_CSUM,
   skbChecksum,
-  type SkBuff,
-} from "../../../core/mod.ts";
-import { IPPROTO_UDP } from "../../network/inet/contract.ts";
-import { type IpCork, SKB_NO_MC_LOOP } from "../../network/ipv4/contract.ts";
-import {
-  datagramRoute,
-  ipLocalError,
-  type MsgHdr,
-  SEND_SHUTDOWN,
-  skbSetOwnerW,
-  type Sock,
-  sockError,
-  TCP_ESTABLISHED,
-} from "../sock/contract.ts";
-import { UDP_CHECK, UDP_DEST, UDP_LEN, UDP_MAX_PAYLOAD, UDP_SOURCE } from "./header.ts";
-import { NO_BYTES, udpSk, type UdpState } from "./state.ts";
-import { udpAutobind } from "./socket.ts";
+} = core;
+const { IPPROTO_UDP } = inet;
+const { SKB_NO_MC_LOOP } = ipv4;
+const { datagramRoute, ipLocalError, SEND_SHUTDOWN, skbSetOwnerW, sockError, TCP_ESTABLISHED } = sock;
+const { UDP_CHECK, UDP_DEST, UDP_LEN, UDP_MAX_PAYLOAD, UDP_SOURCE } = udpHeader;
+const { NO_BYTES, udpSk } = state;
 
 const EMSGSIZE = -ERRNO.EMSGSIZE;
 const EAGAIN = -ERRNO.EAGAIN;

@@ -2,9 +2,18 @@
  * The calls of a UDP socket besides sending: bind, connect, receive, poll, options. Linux: net/ipv4/udp.c,
  * net/ipv4/datagram.c, net/ipv4/af_inet.c.
  */
-import { ERRNO, G_SOCK } from "../../../core/mod.ts";
-import { RTN_BROADCAST, RTN_LOCAL, RTN_MULTICAST } from "../../network/fib/contract.ts";
-import {
+import * as core from "../../../core/mod.ts";
+import * as fib from "../../network/fib/contract.ts";
+import type { MsgHdr, Sock } from "../sock/contract.ts";
+import * as sock from "../sock/contract.ts";
+import * as udpHeader from "./header.ts";
+import { UdpSock, type UdpState } from "./state.ts";
+import * as state from "./state.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { ERRNO, G_SOCK } = core;
+const { RTN_BROADCAST, RTN_LOCAL, RTN_MULTICAST } = fib;
+const {
   datagramConnect,
   datagramDisconnect,
   ipGetsockopt,
@@ -13,18 +22,16 @@ import {
   MSG_ERRQUEUE,
   MSG_PEEK,
   MSG_TRUNC,
-  type MsgHdr,
   pickPort,
   skbCopyDatagramMsg,
-  type Sock,
   SOCK_BINDADDR_LOCK,
   SOCK_BINDPORT_LOCK,
   sockError,
   SOL_IP,
   TCP_CLOSE,
-} from "../sock/contract.ts";
-import { UDP_HLEN, UDP_SOURCE } from "./header.ts";
-import { udpSk, UdpSock, type UdpState } from "./state.ts";
+} = sock;
+const { UDP_HLEN, UDP_SOURCE } = udpHeader;
+const { udpSk } = state;
 
 const EAGAIN = -ERRNO.EAGAIN;
 const IP_TTL_AT = 8;

@@ -46,11 +46,13 @@ export class UdpSock {
       tos: 0,
       ttl: 0,
       pmtudisc: 0,
+      ident: -1,
       options: null,
       buf: NO_BYTES,
       off: 0,
       len: 0,
       transhdrlen: UDP_HLEN,
+      mtu: 0,
       site,
       errno: 0,
     };

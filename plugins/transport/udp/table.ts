@@ -6,8 +6,12 @@
  * one socket and with ten thousand, also when they share one port. Linux: udp_table's hash, hash2 and hash4.
  */
 import type { Platform } from "../../../core/mod.ts";
-import { type Sock, TCP_ESTABLISHED } from "../sock/contract.ts";
+import type { Sock } from "../sock/contract.ts";
+import * as sock from "../sock/contract.ts";
 import type { UdpSock } from "./state.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { TCP_ESTABLISHED } = sock;
 
 /** A socket's place in one table: its key, and its neighbours in the chain of that key (a ring). */
 export class HashNode {

@@ -12,7 +12,7 @@ import {
   type SkBuff,
 } from "../../../core/mod.ts";
 import { ETH_P_802_2, ETH_P_802_3, ETH_P_ARP, ETH_P_IP, ethernet } from "../../../plugins/link/ethernet/mod.ts";
-import { decode, eth, llc } from "../../support/frames/build.ts";
+import { decode, eth, llc, vlan } from "../../support/frames/build.ts";
 
 const MAC = "02:00:00:00:00:01";
 
@@ -103,6 +103,31 @@ Deno.test("ethernet: a giant frame ends at the device [A62]", () => {
   assertEquals(b.dev.receive(eth({ dst: MAC }, new Uint8Array(1505))), false);
   assertEquals(b.dev.receive(eth({ dst: MAC }, new Uint8Array(70000))), false);
   assertEquals(b.dev.stats.rxLengthErrors, 2);
+  assertEquals(b.got, []);
+});
+
+Deno.test("ethernet: a tag with VLAN id 0 is taken off, also two of them; another id is not ours [A62]", () => {
+  using b = bed();
+  const payload = new Uint8Array(46);
+  for (const tpid of [0x8100, 0x88a8]) b.dev.receive(eth({ dst: MAC }, vlan({ id: 0, priority: 3, tpid }, payload)));
+  b.dev.receive(eth({ dst: MAC }, vlan({ id: 0, tpid: 0x88a8 }, vlan({ id: 0 }, payload))));
+  assertEquals(b.got.map(({ type, len, mac }) => [type, len, mac]), [
+    [ETH_P_IP, 46, 18],
+    [ETH_P_IP, 46, 18],
+    [ETH_P_IP, 46, 22],
+  ]);
+  b.dev.receive(eth({ dst: MAC }, vlan({ id: 1 }, payload)));
+  b.dev.receive(eth({ dst: MAC }, vlan({ id: 0 }, vlan({ id: 4095 }, payload))));
+  assertEquals(b.net.dropTable(), { UNHANDLED_PROTO: 2 });
+});
+
+Deno.test("ethernet: a tag cut short is dropped, and so is the last of 375 tags [A62]", () => {
+  using b = bed();
+  for (let length = 0; length < 4; length++) b.dev.receive(eth({ dst: MAC, type: 0x8100 }, new Uint8Array(length)));
+  const tags = new Uint8Array(1500);
+  for (let at = 2; at < tags.length; at += 4) tags[at] = 0x81;
+  b.dev.receive(eth({ dst: MAC, type: 0x8100 }, tags));
+  assertEquals(b.net.dropTable(), { HDR_TRUNC: 5 });
   assertEquals(b.got, []);
 });
 

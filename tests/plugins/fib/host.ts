@@ -29,7 +29,13 @@ export function makeHost(...more: Plugin[]): Host {
   const machine = new Machine({ debug: true, strict: true });
   const net = machine.createNet({ plugins: [devinet(), fib(), ...more] });
   const ops = netdevOps({ startXmit: (skb) => (skb.consume(), 0) });
-  const lo = net.registerNetdevice("lo", { ops, flags: IFF_LOOPBACK, type: ARPHRD_LOOPBACK, mtu: 65536 });
+  const lo = net.registerNetdevice("lo", {
+    ops,
+    flags: IFF_LOOPBACK,
+    type: ARPHRD_LOOPBACK,
+    mtu: 65536,
+    maxMtu: 65536,
+  });
   const eth0 = net.registerNetdevice("eth0", { ops });
   const eth1 = net.registerNetdevice("eth1", { ops });
   for (const dev of [lo, eth0, eth1]) dev.open();

@@ -39,14 +39,16 @@ Deno.test("the trie finds what a linear scan finds, whatever comes and goes", ()
       for (const { addr, len, id } of steps) {
         const prefix = addr & makeMask(len);
         scan.set(prefix, len, id);
-        trie.assign(prefix, len, id === 0 ? scan.lookup(prefix, len) : leafOf(id, len));
+        // The default route is in no word: it does not take the place of a prefix that goes.
+        const shorter = scan.lookup(prefix, len);
+        trie.assign(prefix, len, id !== 0 ? leafOf(id, len) : leafLen(shorter) === 0 ? 0 : shorter);
       }
       for (const { addr } of steps) {
         for (const a of [addr, addr + 1 | 0, addr - 1 | 0, addr ^ 1 << 12]) {
-          assertEquals(trie.lookup(a), scan.lookup(a));
+          assertEquals(leafId(trie.lookup(a)), leafId(scan.lookup(a)));
         }
       }
-      for (const a of others) assertEquals(trie.lookup(a), scan.lookup(a));
+      for (const a of others) assertEquals(leafId(trie.lookup(a)), leafId(scan.lookup(a)));
     }),
     { seed: 1, numRuns: 300 },
   );
@@ -66,7 +68,7 @@ Deno.test("the trie grows its root and finds the same", () => {
   const all = [...scan.routes.values()];
   for (let i = 0; i < 400; i++) {
     const addr = i % 2 === 0 ? random.u32() | 0 : random.pick(all).prefix | random.u8();
-    assertEquals(trie.lookup(addr), scan.lookup(addr));
+    assertEquals(leafId(trie.lookup(addr)), leafId(scan.lookup(addr)));
   }
 });
 

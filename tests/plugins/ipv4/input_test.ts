@@ -145,7 +145,7 @@ Deno.test("[A7] [A8] what routing calls a martian is dropped with routing's reas
 Deno.test("another host's packet on a host that does not forward: dropped, counted, silent", () => {
   const { h, errors } = host();
   h.inject(ipv4({ ...me, dst: "10.9.0.77" }, "x"));
-  assertEquals([h.inet.mib.ip.InAddrErrors, h.net.dropped("IP_NO_FORWARD")], [1, 1]);
+  assertEquals([h.inet.mib.ip.InAddrErrors, h.net.dropped("IP_INADDRERRORS")], [1, 1]);
   assertEquals(errors, []);
   assertEquals(h.faults(), []);
 });

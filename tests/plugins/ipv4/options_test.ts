@@ -82,6 +82,8 @@ Deno.test("[A11] source routes: refused without a word, malformed ones with", ()
 
 Deno.test("[A11] other options: CIPSO is not configured, router alert, unknown kinds, END blanks what follows", () => {
   assertEquals(receive(Uint8Array.of(134, 6, 0, 0, 0, 1, 0, 0)), "12/0 +1");
+  assertEquals(receive(Uint8Array.of(134, 7, 0, 0, 0, 1, 0, 0)), "12/0 +1");
+  assertEquals(receive(Uint8Array.of(134, 8, 0, 0, 0, 1, 1, 2)), "12/0 +2");
   assertEquals(receive(ipOption.routerAlert()), "ok 94040000");
   assertEquals(receive(Uint8Array.of(148, 3, 0, 1)), "12/0 +1");
   assertEquals(receive(Uint8Array.of(200, 4, 9, 9)), "ok c8040909");

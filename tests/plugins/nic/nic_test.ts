@@ -4,9 +4,13 @@ import fc from "fast-check";
 import {
   crc32,
   CTX_PROCESS,
+  DESC_ADDR,
   DESC_DONE,
   DESC_EOP,
+  DESC_FLAGS,
+  DESC_LEN,
   DESC_OWN,
+  DESC_PAGE,
   DESTRUCTOR_WFREE,
   devAddPack,
   devQueueXmit,
@@ -87,9 +91,9 @@ Deno.test("[R1] [R2] a frame is in the ring's memory, moved by DMA, before the C
   const rx = t.b.rx;
   assertEquals([rx.done, rx.pending, rx.frames], [1, 255, 1]);
   const i = rx.nextToClean & rx.mask;
-  assertEquals(rx.flags[i] & (DESC_OWN | DESC_DONE | DESC_EOP), DESC_DONE | DESC_EOP);
-  assertEquals(rx.len[i], 114);
-  assertEquals([...rx.slab[i]!.bytes.slice(rx.addr[i] + 14, rx.addr[i] + 114)], [...pattern(100)]);
+  assertEquals(rx.get(i, DESC_FLAGS) & (DESC_OWN | DESC_DONE | DESC_EOP), DESC_DONE | DESC_EOP);
+  assertEquals(rx.get(i, DESC_LEN), 114);
+  assertEquals([...rx.slab[i]!.bytes.slice(rx.get(i, DESC_ADDR) + 14, rx.get(i, DESC_ADDR) + 114)], [...pattern(100)]);
   assertEquals(t.machine.ledger.bytesAt("nic_dma"), 114);
   assertEquals(t.machine.ledger.total("cpu"), 0);
   assertEquals([t.b.dev.stats.rxPackets, t.got.length], [0, 0]);
@@ -172,7 +176,7 @@ Deno.test("[R12] each packet becomes an sk_buff around the very buffer that the 
   t.machine.enter();
   t.send();
   const i = t.b.rx.nextToClean & t.b.rx.mask;
-  const [page, addr] = [t.b.rx.page[i], t.b.rx.addr[i]];
+  const [page, addr] = [t.b.rx.get(i, DESC_PAGE), t.b.rx.get(i, DESC_ADDR)];
   t.machine.exit();
   assertEquals(seen, [[page, addr + 14, 2048 + 256]]);
   end(t);
@@ -305,8 +309,12 @@ Deno.test("[T14] [T16] [T17] [T18] [T19] the driver takes the skb, posts and map
   assertEquals(t.a.dev.ops.startXmit(skb, t.a.dev, true), NETDEV_TX_OK);
   const tx = t.a.tx;
   assertEquals([tx.pending, tx.mappings, tx.done], [2, 2, 0]);
-  assertEquals([tx.addr[0], tx.len[0], tx.flags[0]], [skb.data, 114, DESC_OWN]);
-  assertEquals([tx.addr[1], tx.len[1], tx.flags[1]], [skb.frags[0].offset, 900, DESC_OWN | DESC_EOP]);
+  assertEquals([tx.get(0, DESC_ADDR), tx.get(0, DESC_LEN), tx.get(0, DESC_FLAGS)], [skb.data, 114, DESC_OWN]);
+  assertEquals([tx.get(1, DESC_ADDR), tx.get(1, DESC_LEN), tx.get(1, DESC_FLAGS)], [
+    skb.frags[0].offset,
+    900,
+    DESC_OWN | DESC_EOP,
+  ]);
   assertEquals([tx.skb[0], tx.skb[1]], [null, skb]);
   assertEquals([t.b.rx.done, t.a.counters.doorbells], [0, 0]);
   t.send();

@@ -304,6 +304,7 @@ function fakeDevinet(net: Net, options: FakeHostOptions): Devinet {
       const near = on.find((a) => ((a.addr ^ dst) & makeMask(a.prefix)) === 0);
       return (near ?? on[0] ?? all[0])?.addr ?? 0;
     },
+    isIfaddr: (addr: number) => all.some((a) => a.addr === addr),
     devByAddr: (addr: number) => net.device(all.find((a) => a.addr === addr)?.dev ?? "") ?? null,
     onlink: (dev: NetDevice, addr: number) =>
       all.some((a) => a.dev === dev.name && ((a.addr ^ addr) & makeMask(a.prefix)) === 0),
@@ -396,7 +397,7 @@ function fakeFib(net: Net, options: FakeHostOptions, settings: FakeFib): Fib {
         skb.dst = dst(type, dev.name, 0, 0, false, false);
         return 0;
       }
-      if (options.forward !== true) return DROP.IP_NO_FORWARD;
+      if (options.forward !== true) return DROP.IP_INADDRERRORS;
       const row = find(daddr);
       if (row === undefined) return DROP.IP_INNOROUTES;
       skb.dst = dst(row.type, row.dev, row.via, 0, true, row.redirect);
