@@ -1,6 +1,6 @@
 /**
  * The oracle: the same frames into the kernel and into netpath, and what comes out compared field by field. Directed probes first, then
- * seeded frames per scenario, then real programs against netpath over a TAP.
+ * seeded frames per scenario, then routing tables against `ip route get`, and real programs against netpath over a TAP.
  *
  *     deno task oracle [--seed N] [--seeds N] [--frames N] [--scenario NAME] [--print] [--no-probes] [--no-interop]
  *
@@ -50,7 +50,7 @@ function show(name: string, { comparison, accounts, netpath, steps }: OracleRun,
 async function interop(): Promise<boolean> {
   const directory = new URL(".", import.meta.url).pathname;
   const { success } = await new Deno.Command(Deno.execPath(), {
-    args: ["test", "--allow-all", "--quiet", `${directory}interop_test.ts`],
+    args: ["test", "--allow-all", "--quiet", ...["interop_test.ts", "route_test.ts"].map((file) => directory + file)],
     stdout: "inherit",
     stderr: "inherit",
   }).output();

@@ -26,6 +26,9 @@ export const UDP_CHECK = 6;
 /** Most payload of one datagram over IPv4 without options: 65,535 - 20 - 8 bytes. */
 export const UDP_MAX_PAYLOAD = 65507;
 
+// An exported binding is loaded and checked at each use, a constant of the module's own is folded into machine code.
+const HLEN = 8, AT_LEN = 4;
+
 /**
  * A view of a header; made freely, never stored. The bytes are there after {@linkcode UdpHeader.check} gave 0, until
  * the head of the packet is replaced.
@@ -55,9 +58,9 @@ export class UdpHeader {
    * header linear. Linux: the first checks of __udp4_lib_rcv(). Borrows `skb`.
    */
   static check(skb: SkBuff): number {
-    if (!skb.mayPull(UDP_HLEN)) return DROP.PKT_TOO_SMALL;
-    const len = skb.view.getUint16(skb.data + UDP_LEN);
-    return len < UDP_HLEN || len > skb.len ? DROP.PKT_TOO_SMALL : 0;
+    if (!skb.mayPull(HLEN)) return DROP.PKT_TOO_SMALL;
+    const len = skb.view.getUint16(skb.data + AT_LEN);
+    return len < HLEN || len > skb.len ? DROP.PKT_TOO_SMALL : 0;
   }
 
   /** Source port; 0: no reply is wanted. */
