@@ -185,6 +185,8 @@ export const rows: Record<string, Row> = {
   "udp.1472": udpRow("nic", 1472),
   "veth.udp.64": udpRow("veth", 64),
   "forward.64": { unit: "packets/s", device: "nic", run: (rounds) => perSecond(rounds, forwardWork()) },
+  "udp.64.inline": udpRow("nic", 64),
+  "forward.64.inline": { unit: "packets/s", device: "nic", run: (rounds) => perSecond(rounds, forwardWork()) },
   "hook.cost": { unit: "ns", device: "nic", run: hookCost },
   "route.cost.1": { unit: "ns", device: "none", run: (rounds) => routeCost(rounds, 1) },
   "route.cost.1000": { unit: "ns", device: "none", run: (rounds) => routeCost(rounds, 1000) },

@@ -7,7 +7,7 @@ import { type CopyLedger, type EventBus, G_IP, type Machine, type Net } from "..
 import { INET, type Inet, inetPeers, IPPROTO_ICMP, type SnmpMib } from "../inet/contract.ts";
 import { DEVINET, type Devinet } from "../devinet/contract.ts";
 import { FIB, type Fib } from "../fib/contract.ts";
-import { IP_PMTUDISC_DONT, type IpCork, IPV4, type Ipv4 } from "../ipv4/contract.ts";
+import { type IpCork, IPV4, type Ipv4, newIpCork } from "../ipv4/contract.ts";
 import type { Icmp } from "./contract.ts";
 import { IcmpLimits } from "./limit.ts";
 
@@ -103,27 +103,6 @@ export class IcmpState {
     this.ipv4 = net.get(IPV4);
     this.limits = new IcmpLimits(machine, this.mib, inetPeers(net));
     this.siteQuote = machine.ledger.site("icmp_send", "cpu");
-    this.cork = emptyCork();
+    this.cork = newIpCork(IPPROTO_ICMP, 0, 0);
   }
-}
-
-function emptyCork(): IpCork {
-  return {
-    dst: null,
-    saddr: 0,
-    daddr: 0,
-    protocol: IPPROTO_ICMP,
-    tos: 0,
-    ttl: 0,
-    pmtudisc: IP_PMTUDISC_DONT,
-    ident: -1,
-    options: null,
-    buf: new Uint8Array(0),
-    off: 0,
-    len: 0,
-    transhdrlen: 0,
-    mtu: 0,
-    site: 0,
-    errno: 0,
-  };
 }

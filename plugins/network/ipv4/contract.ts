@@ -65,6 +65,34 @@ export interface IpCork {
   errno: number;
 }
 
+/** What a cork's `buf` holds between sends. */
+const NO_BYTES: Uint8Array = new Uint8Array(0);
+
+/**
+ * A fresh record for a protocol's datagrams: no route, no options, no path-MTU discovery. `transhdrlen` bytes of
+ * transport header; the copy is counted at `site` of the ledger.
+ */
+export function newIpCork(protocol: number, transhdrlen: number, site: number): IpCork {
+  return {
+    dst: null,
+    saddr: 0,
+    daddr: 0,
+    protocol,
+    tos: 0,
+    ttl: 0,
+    pmtudisc: IP_PMTUDISC_DONT,
+    ident: -1,
+    options: null,
+    buf: NO_BYTES,
+    off: 0,
+    len: 0,
+    transhdrlen,
+    site,
+    mtu: 0,
+    errno: 0,
+  };
+}
+
 /** IPv4. */
 export interface Ipv4 {
   /**

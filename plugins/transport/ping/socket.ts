@@ -3,6 +3,9 @@
  */
 import { ERRNO, G_SOCK } from "../../../core/mod.ts";
 import { RTN_LOCAL } from "../../network/fib/contract.ts";
+import { ICMP_HLEN } from "../../network/icmp/header.ts";
+import { IPPROTO_ICMP } from "../../network/inet/contract.ts";
+import { newIpCork } from "../../network/ipv4/contract.ts";
 import {
   datagramConnect,
   datagramDisconnect,
@@ -21,7 +24,7 @@ import {
   SOL_IP,
   TCP_CLOSE,
 } from "../sock/contract.ts";
-import { newCork, pingGetPort, type PingState, pingUnhash } from "./state.ts";
+import { pingGetPort, type PingState, pingUnhash } from "./state.ts";
 
 const IP_TTL_AT = 8;
 const IP_SADDR = 12;
@@ -31,7 +34,7 @@ export function pingInit(st: PingState, sk: Sock): number {
   if (!st.allowed) return -ERRNO.EACCES;
   // Linux: INET_PROTOSW_REUSE. Sockets may share an identifier; the last one bound gets the replies.
   sk.reuseaddr = true;
-  sk.proto = newCork(st.siteSendmsg);
+  sk.proto = newIpCork(IPPROTO_ICMP, ICMP_HLEN, st.siteSendmsg);
   return 0;
 }
 

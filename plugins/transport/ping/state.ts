@@ -11,9 +11,8 @@ import {
   type SkbPool,
 } from "../../../core/mod.ts";
 import { FIB, type Fib } from "../../network/fib/contract.ts";
-import { ICMP_HLEN } from "../../network/icmp/header.ts";
-import { INET, IPPROTO_ICMP, type SnmpMib } from "../../network/inet/contract.ts";
-import { type IpCork, IPV4, type Ipv4 } from "../../network/ipv4/contract.ts";
+import { INET, type SnmpMib } from "../../network/inet/contract.ts";
+import { IPV4, type Ipv4 } from "../../network/ipv4/contract.ts";
 import type { Sock } from "../sock/contract.ts";
 
 /** What `cork.buf` holds between sends. */
@@ -88,28 +87,6 @@ export class PingState {
       pingErr: define("ping_err"),
     };
   }
-}
-
-/** A message that a ping socket sends. */
-export function newCork(site: number): IpCork {
-  return {
-    dst: null,
-    saddr: 0,
-    daddr: 0,
-    protocol: IPPROTO_ICMP,
-    tos: 0,
-    ttl: 0,
-    pmtudisc: 0,
-    ident: -1,
-    options: null,
-    buf: NO_BYTES,
-    off: 0,
-    len: 0,
-    transhdrlen: ICMP_HLEN,
-    mtu: 0,
-    site,
-    errno: 0,
-  };
 }
 
 /** Linux: ping_lookup(). A connected socket is not asked for its peer: an error comes from anywhere. */

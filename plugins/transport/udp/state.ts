@@ -12,7 +12,7 @@ import {
 } from "../../../core/mod.ts";
 import { INET, type Inet, IPPROTO_UDP, type SnmpMib } from "../../network/inet/contract.ts";
 import { FIB, type Fib } from "../../network/fib/contract.ts";
-import { type IpCork, IPV4, type Ipv4 } from "../../network/ipv4/contract.ts";
+import { type IpCork, IPV4, type Ipv4, newIpCork } from "../../network/ipv4/contract.ts";
 import type { Sock } from "../sock/contract.ts";
 import { UDP_HLEN } from "./header.ts";
 import { HashNode, type ReuseportGroup, UdpTable } from "./table.ts";
@@ -38,24 +38,7 @@ export class UdpSock {
   /** UDP's part of `sk`. */
   constructor(sk: Sock, site: number) {
     this.sk = sk;
-    this.cork = {
-      dst: null,
-      saddr: 0,
-      daddr: 0,
-      protocol: IPPROTO_UDP,
-      tos: 0,
-      ttl: 0,
-      pmtudisc: 0,
-      ident: -1,
-      options: null,
-      buf: NO_BYTES,
-      off: 0,
-      len: 0,
-      transhdrlen: UDP_HLEN,
-      mtu: 0,
-      site,
-      errno: 0,
-    };
+    this.cork = newIpCork(IPPROTO_UDP, UDP_HLEN, site);
   }
 }
 
