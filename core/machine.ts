@@ -88,6 +88,8 @@ export class Machine extends Clock {
   readonly faults: PluginFault[] = [];
   /** Depth of enter(). */
   depth: number = 0;
+  /** Depth of {@linkcode batch}: a driver may put its doorbell off to the outermost exit, see {@linkcode wakeLater}. */
+  batching: number = 0;
   /** Packets of one NET_RX run. Linux: net.core.netdev_budget. */
   budget: number = NETDEV_BUDGET;
   /** ns of one NET_RX run. Linux: net.core.netdev_budget_usecs. */
@@ -209,9 +211,11 @@ export class Machine extends Clock {
   /** One outermost exit for all that `fn` does: one doorbell, one wake. */
   batch<T>(fn: () => T): T {
     this.enter();
+    this.batching++;
     try {
       return fn();
     } finally {
+      this.batching--;
       this.exit();
     }
   }

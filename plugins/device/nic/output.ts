@@ -47,9 +47,8 @@ export function nicStartXmit(nic: Nic, skb: SkBuff, more: boolean): number {
   if ((nic.bus.mask & G_NAPI) !== 0) nic.bus.hit(nic.tp.txPost, skb, 1 + skb.nrFrags, tx.size - room, nic);
   if (room < nic.txNeeded) {
     netifTxStopQueue(dev.txq[0]);
-    more = false;
-  }
-  if (more) nic.machine.wakeLater(nic);
+    nic.wire!.doorbell(nic);
+  } else if (more || nic.machine.batching !== 0) nic.machine.wakeLater(nic);
   else nic.wire!.doorbell(nic);
   return NETDEV_TX_OK;
 }

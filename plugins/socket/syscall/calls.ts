@@ -120,6 +120,7 @@ export function sysSendmmsg(t: FdTable, fd: number, msgs: readonly MsgHdr[], n: 
   const sk = t.get(fd);
   if (sk === null) return noSock(fd);
   t.machine.enter();
+  t.machine.batching++;
   let done = 0;
   let rc = 0;
   while (done < n) {
@@ -128,6 +129,7 @@ export function sysSendmmsg(t: FdTable, fd: number, msgs: readonly MsgHdr[], n: 
     if (rc < 0) break;
     done++;
   }
+  t.machine.batching--;
   t.machine.exit();
   return done === 0 ? rc : done;
 }
