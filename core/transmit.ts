@@ -315,6 +315,10 @@ function hardStartXmit(skb: SkBuff, dev: NetDevice, machine: Machine, more: bool
     if (skb.live !== 0) dev.net.drop(skb, DROP.PLUGIN_ERROR);
     rc = NETDEV_TX_OK;
   }
+  if (rc !== NETDEV_TX_OK && (rc !== NETDEV_TX_BUSY || skb.live === 0)) {
+    dev.net.pluginError(`driver of ${dev.name}`, new TypeError(`startXmit returned ${rc}: freed and BUSY, or neither`));
+    rc = NETDEV_TX_OK;
+  }
   if ((machine.bus.mask & G_NET) !== 0) machine.bus.hit(TP_NET_DEV_XMIT, null, rc, len, dev);
   return rc;
 }

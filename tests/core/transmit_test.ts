@@ -249,6 +249,19 @@ Deno.test("a driver that throws loses that packet; the error names the device, t
   assertEquals(net.pluginErrors[0].who, "driver of bad0");
 });
 
+Deno.test("a driver that frees and says BUSY, or answers nonsense, is named; the packet is not put back", () => {
+  for (const answer of [NETDEV_TX_BUSY, -5, undefined as unknown as number]) {
+    using machine = new TestMachine({ strict: false });
+    const net = machine.createNet();
+    const startXmit = (skb: SkBuff): number => (skb.consume(), answer);
+    devQueueXmit(packet(machine, net.registerNetdev("bad0", { startXmit })));
+    assertEquals(net.pluginErrors.map((e) => [e.who, String(e.error).includes(`returned ${answer}`)]), [
+      ["driver of bad0", true],
+    ]);
+    assertEquals(net.device("bad0")!.txq[0].stopped, false);
+  }
+});
+
 Deno.test("another discipline: what the old one held is dropped and counted; wrong ones change nothing", () => {
   using b = bed();
   b.net.registerQdisc(fifo("other"));
