@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { CHECKSUM_WASM_BASE64 } from "../../core/checksum_wasm.ts";
+import { CHECKSUM_WASM_BASE64 } from "../../core/checksum.ts";
 import { generate, TARGET } from "../support/build_wasm.ts";
 
 interface Exports {
@@ -59,7 +59,7 @@ function checkCopy(bytes: Uint8Array, dst: number, src: number, len: number, run
 
 const LARGE = [511, 512, 513, 1023, 1460, 1500, 4095, 9000, 65535, 65536, 262144, 262145, 524289, 1000001];
 
-Deno.test("core/checksum_wasm.ts is what tests/support/checksum.wat gives", async () => {
+Deno.test("the module in core/checksum.ts is what tests/support/checksum.wat gives", async () => {
   assertEquals(await Deno.readTextFile(TARGET), await generate(), "run `deno task wasm`");
 });
 

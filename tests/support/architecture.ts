@@ -516,8 +516,9 @@ const lines = (file: Source): number => file.text.replace(/\n$/, "").split("\n")
 export function sizeRule(files: readonly Source[]): Violation[] {
   const bad: Violation[] = [];
   const say = (path: string, message: string): void => void bad.push({ path, line: 1, message });
-  const core = files.filter((f) => f.path.startsWith("core/") && !isGenerated(f));
-  if (core.length > 26) say("core/", `${core.length} files, at most 26`);
+  const all = files.filter((f) => f.path.startsWith("core/"));
+  if (all.length > 26) say("core/", `${all.length} files, at most 26`);
+  const core = all.filter((f) => !isGenerated(f));
   for (const f of core) if (lines(f) > 400) say(f.path, `${lines(f)} lines, at most 400 in core`);
   const sorted = core.map(lines).sort((a, b) => a - b);
   const median = sorted.length === 0 ? 0 : (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
