@@ -20,7 +20,7 @@ export async function generate(): Promise<string> {
   module.destroy();
   const base64 = btoa(String.fromCharCode(...buffer));
   const text = await Deno.readTextFile(TARGET);
-  return text.replace(/(CHECKSUM_WASM_BASE64: string = ")[^"]*"/, `$1${base64}"`);
+  return text.replace(/(CHECKSUM_WASM_BASE64: string =\s+")[^"]*"/, `$1${base64}"`);
 }
 
 if (import.meta.main) await Deno.writeTextFile(TARGET, await generate());

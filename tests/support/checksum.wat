@@ -69,15 +69,59 @@
       (i64.add (i64.extend_i32_u (local.get $initial))
         (call $lanes (i32x4.add (i32x4.add (local.get $a) (local.get $b)) (i32x4.add (local.get $c) (local.get $d))))))))
 
-  ;; csum(ptr, len, initial) -> sum
+  ;; csum(ptr, len, initial) -> sum. One function for one block, as a call costs as much as 64 bytes.
   (func $csum (export "csum") (param $p i32) (param $n i32) (param $initial i32) (result i32)
+    (local $a v128) (local $b v128) (local $c v128) (local $d v128) (local $s i64)
     (if (i32.gt_u (local.get $n) (i32.const 0x40000)) (then
       (loop $blocks
         (local.set $initial (call $csum_block (local.get $p) (i32.const 0x40000) (local.get $initial)))
         (local.set $p (i32.add (local.get $p) (i32.const 0x40000)))
         (local.set $n (i32.sub (local.get $n) (i32.const 0x40000)))
         (br_if $blocks (i32.gt_u (local.get $n) (i32.const 0x40000))))))
-    (call $csum_block (local.get $p) (local.get $n) (local.get $initial)))
+    (if (i32.ge_u (local.get $n) (i32.const 64)) (then
+      (loop $by64
+        (local.set $a (i32x4.add (local.get $a) (i32x4.extadd_pairwise_i16x8_u (v128.load align=1 (local.get $p)))))
+        (local.set $b (i32x4.add (local.get $b)
+          (i32x4.extadd_pairwise_i16x8_u (v128.load offset=16 align=1 (local.get $p)))))
+        (local.set $c (i32x4.add (local.get $c)
+          (i32x4.extadd_pairwise_i16x8_u (v128.load offset=32 align=1 (local.get $p)))))
+        (local.set $d (i32x4.add (local.get $d)
+          (i32x4.extadd_pairwise_i16x8_u (v128.load offset=48 align=1 (local.get $p)))))
+        (local.set $p (i32.add (local.get $p) (i32.const 64)))
+        (local.set $n (i32.sub (local.get $n) (i32.const 64)))
+        (br_if $by64 (i32.ge_u (local.get $n) (i32.const 64))))
+      (local.set $a (i32x4.add (i32x4.add (local.get $a) (local.get $b)) (i32x4.add (local.get $c) (local.get $d))))))
+    (if (i32.ge_u (local.get $n) (i32.const 16)) (then
+      (loop $by16
+        (local.set $a (i32x4.add (local.get $a) (i32x4.extadd_pairwise_i16x8_u (v128.load align=1 (local.get $p)))))
+        (local.set $p (i32.add (local.get $p) (i32.const 16)))
+        (local.set $n (i32.sub (local.get $n) (i32.const 16)))
+        (br_if $by16 (i32.ge_u (local.get $n) (i32.const 16))))))
+    (local.set $a (i64x2.add
+      (i64x2.extend_low_i32x4_u (local.get $a))
+      (i64x2.extend_high_i32x4_u (local.get $a))))
+    (local.set $s (i64.add
+      (i64.add (i64x2.extract_lane 0 (local.get $a)) (i64x2.extract_lane 1 (local.get $a)))
+      (i64.extend_i32_u (local.get $initial))))
+    (if (i32.and (local.get $n) (i32.const 8)) (then
+      (local.set $s (i64.add (local.get $s) (i64.load32_u align=1 (local.get $p))))
+      (local.set $s (i64.add (local.get $s) (i64.load32_u offset=4 align=1 (local.get $p))))
+      (local.set $p (i32.add (local.get $p) (i32.const 8)))))
+    (if (i32.and (local.get $n) (i32.const 4)) (then
+      (local.set $s (i64.add (local.get $s) (i64.load32_u align=1 (local.get $p))))
+      (local.set $p (i32.add (local.get $p) (i32.const 4)))))
+    (if (i32.and (local.get $n) (i32.const 2)) (then
+      (local.set $s (i64.add (local.get $s) (i64.load16_u align=1 (local.get $p))))
+      (local.set $p (i32.add (local.get $p) (i32.const 2)))))
+    (if (i32.and (local.get $n) (i32.const 1)) (then
+      (local.set $s (i64.add (local.get $s) (i64.load8_u (local.get $p))))))
+    ;; Below 2^37: three parts of 16 bits, then twice with end-around carry.
+    (local.set $s (i64.add
+      (i64.add (i64.and (local.get $s) (i64.const 0xffff)) (i64.shr_u (local.get $s) (i64.const 32)))
+      (i64.and (i64.shr_u (local.get $s) (i64.const 16)) (i64.const 0xffff))))
+    (local.set $s (i64.add (i64.and (local.get $s) (i64.const 0xffff)) (i64.shr_u (local.get $s) (i64.const 16))))
+    (i32.wrap_i64
+      (i64.add (i64.and (local.get $s) (i64.const 0xffff)) (i64.shr_u (local.get $s) (i64.const 16)))))
 
   ;; Copies n < 16 bytes. Everything is read before anything is written, so an overlap does no harm.
   (func $copy_tail (param $q i32) (param $p i32) (param $n i32)
