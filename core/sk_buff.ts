@@ -203,6 +203,8 @@ export class SkBuff {
   dst: SkbDst | null = null;
   /** Control block of the layer that owns it now; words are claimed by name at the machine. */
   readonly cb: Int32Array = new Int32Array(SKB_CB_WORDS);
+  /** The same memory two words at a time, for {@linkcode SkbPool} to clear. */
+  readonly cbPairs: Float64Array = new Float64Array(this.cb.buffer);
   /** Who allocated it: for the leak report. */
   site = "";
   /** The last hook or qdisc that held it: for the leak report. */

@@ -178,7 +178,10 @@ export class SkbPool {
       return;
     }
     if (skb.owner !== null) skb.orphan();
-    if (skb.dataLen !== 0 || skb.nrFrags !== 0) this.releaseTail(skb);
+    if (skb.dataLen !== 0 || skb.nrFrags !== 0) {
+      this.releaseTail(skb);
+      skb.dataLen = 0;
+    }
     this.releaseHead(skb);
     this.live--;
     reset(skb);
@@ -325,8 +328,6 @@ function reset(skb: SkBuff): void {
   skb.live = 0;
   skb.next = null;
   skb.len = 0;
-  skb.dataLen = 0;
-  skb.nrFrags = 0;
   skb.macHeader = -1;
   skb.networkHeader = -1;
   skb.transportHeader = -1;
@@ -352,6 +353,11 @@ function reset(skb: SkBuff): void {
   skb.flags = 0;
   skb.destructor = DESTRUCTOR_NONE;
   skb.dst = null;
-  const cb = skb.cb;
-  for (let i = 0; i < cb.length; i++) cb[i] = 0;
+  const words = skb.cbPairs;
+  words[0] = 0;
+  words[1] = 0;
+  words[2] = 0;
+  words[3] = 0;
+  words[4] = 0;
+  words[5] = 0;
 }
