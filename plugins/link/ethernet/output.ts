@@ -26,14 +26,15 @@ export function ethHeader(
   srcLo: number,
 ): boolean {
   if ((skb.cloned || skb.data - skb.head < ETH_HLEN) && !skb.cowHead(ETH_HLEN)) return false;
-  const length = skb.len;
+  // Decided before the view is loaded: V8 calls out for an access behind a join of ways.
+  const proto = type === ETH_P_802_3 || type === ETH_P_802_2 ? skb.len : type;
   const at = skb.push(ETH_HLEN);
   const view = skb.view;
   view.setUint16(at, dstHi);
   view.setInt32(at + 2, dstLo);
   view.setUint16(at + 6, srcHi);
   view.setInt32(at + 8, srcLo);
-  view.setUint16(at + 12, type === ETH_P_802_3 || type === ETH_P_802_2 ? length : type);
+  view.setUint16(at + 12, proto);
   skb.macHeader = at;
   skb.macLen = ETH_HLEN;
   if ((st.bus.mask & G_LINK) !== 0) st.bus.hit(st.tp.header, skb, type, 0, dev);
