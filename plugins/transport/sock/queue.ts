@@ -74,7 +74,9 @@ export function sockWriteable(sk: Sock): boolean {
 /** The pending error, negated, which is cleared by it; 0: none. Linux: sock_error(). */
 export function sockError(sk: Sock): number {
   const err = sk.err;
-  if (err !== 0) sk.err = 0;
+  // Not -err alone: -0 is a double.
+  if (err === 0) return 0;
+  sk.err = 0;
   return -err;
 }
 
