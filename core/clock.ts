@@ -14,6 +14,7 @@ export abstract class Clock extends Timers {
   /** Ended. */
   closed: boolean = false;
   readonly #auto: boolean;
+  readonly #clock: VirtualPlatform | null;
   #armedAt = Infinity;
   #holds = 0;
   #watching = false;
@@ -24,6 +25,7 @@ export abstract class Clock extends Timers {
   constructor(platform: Platform, auto: boolean) {
     super();
     this.platform = platform;
+    this.#clock = platform.virtual ? platform as VirtualPlatform : null;
     this.#auto = auto;
     this.refresh();
     this.timers.now = this.deferrable.now = this.jiffies;
@@ -36,16 +38,16 @@ export abstract class Clock extends Timers {
   /** Runs softirqs that were left to ksoftirqd. */
   protected abstract drain(): void;
 
-  /** Reads the clock. */
+  /** Reads the clock; virtual time where it lies, so that no double is passed. It stands still during most entries. */
   refresh(): void {
-    this.now = this.platform.now();
-    this.jiffies = Math.floor(this.now / 1e6) | 0;
+    const now = this.#clock === null ? this.platform.now() : this.#clock.time;
+    if (now !== this.now) this.jiffies = Math.floor((this.now = now) / 1e6) | 0;
   }
 
   /** After each outermost exit: the host must call again when the next timer is due. */
   protected rest(): void {
-    if (this.platform.virtual) this.#watch();
-    else this.#arm();
+    if (this.#clock === null) this.#arm();
+    else if (this.#auto && !this.#watching) this.#watch();
   }
 
   #tick = (): void => {
@@ -69,19 +71,18 @@ export abstract class Clock extends Timers {
 
   /** Moves virtual time forward by `ns`, running all that falls due, in order. A TypeError on a real platform. */
   advance(ns: number): void {
-    const clock = this.#virtual();
-    const end = clock.time + ns;
+    const end = this.#virtual().time + ns;
     this.drain();
-    while (this.nextTimer(true) <= end) this.#jump(clock, this.nextTimer(true));
-    this.#jump(clock, end);
+    while (this.nextTimer(true) <= end) this.#jump(this.nextTimer(true));
+    this.#jump(end);
   }
 
   /** Runs the next timer. False: there is none that keeps time running. A TypeError on a real platform. */
   step(): boolean {
-    const clock = this.#virtual();
+    this.#virtual();
     this.drain();
     const next = this.nextTimer(false);
-    if (next !== Infinity) this.#jump(clock, next);
+    if (next !== Infinity) this.#jump(next);
     return next !== Infinity;
   }
 
@@ -107,11 +108,12 @@ export abstract class Clock extends Timers {
   }
 
   #virtual(): VirtualPlatform {
-    if (this.platform.virtual) return this.platform as VirtualPlatform;
+    if (this.#clock) return this.#clock;
     throw new TypeError("Cannot move time: this machine has a real platform; make it without `platform`");
   }
 
-  #jump(clock: VirtualPlatform, to: number): void {
+  #jump(to: number): void {
+    const clock = this.#virtual();
     if (to > clock.time) clock.time = to;
     this.#interrupt();
     this.drain();
@@ -129,16 +131,13 @@ export abstract class Clock extends Timers {
 
   /** Two quiet turns of the event loop, then the next timer: the user's code always gets its say first. */
   #watch(): void {
-    if (this.#watching || !this.#moves()) return;
-    this.#watching = true;
+    if (!(this.#watching = this.#moves())) return;
     this.#quiet = 0;
     this.platform.nextTurn(this.#look);
   }
 
   #look = (): void => {
-    this.#watching = false;
-    if (!this.#moves()) return;
-    this.#watching = true;
+    if (!(this.#watching = this.#moves())) return;
     this.platform.nextTurn(this.#look);
     if (this.activity !== this.#seen) this.#quiet = 0;
     this.#seen = this.activity;
