@@ -317,12 +317,14 @@ function shiftHeaders(to: SkBuff, from: SkBuff, delta: number): void {
  * Linux: skb_checksum(). Borrows `skb`.
  */
 export function skbChecksum(skb: SkBuff, from: number, len: number, initial: number): number {
+  const at = skb.data + from;
+  if (at + len > skb.tail) return checksumParts(skb, from, len, initial);
+  return len < 32 ? csumJs(skb.view, at, len, initial) : skb.slab.ops.csum(at, len, initial);
+}
+
+/** The same where the bytes lie in several places. Borrows `skb`. */
+function checksumParts(skb: SkBuff, from: number, len: number, initial: number): number {
   const head = skb.tail - skb.data;
-  if (from + len <= head) {
-    return len < 32
-      ? csumJs(skb.view, skb.data + from, len, initial)
-      : skb.slab.ops.csum(skb.data + from, len, initial);
-  }
   let sum = initial;
   let done = 0;
   if (from < head) {
