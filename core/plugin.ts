@@ -5,6 +5,9 @@
  * overwritten in place at a swap, so that whoever captured it never holds a stale one.
  */
 import type { Net } from "./net.ts";
+import type { NetDevice } from "./net_device.ts";
+import type { SkBuff } from "./sk_buff.ts";
+import { DROP } from "./drop_reason.ts";
 
 /** Names an ops record of type `T`. Two tokens with one name are the same token. */
 export interface Token<T> {
@@ -107,5 +110,30 @@ export function checkPlugin(plugin: Plugin): void {
       [name],
       `Cannot use plugin ${name}: it is written for api ${String(plugin.api)}, this is api 1`,
     );
+  }
+}
+
+/** Shows a packet to the taps. Linux: dev_queue_xmit_nit(). Borrows `skb`. */
+export function runTaps(skb: SkBuff, dev: NetDevice, outgoing: boolean): void {
+  try {
+    for (const tap of dev.net.ptypes.taps) tap(skb, dev, outgoing);
+    for (const tap of dev.taps) tap(skb, dev, outgoing);
+  } catch (error) {
+    dev.net.pluginError(`a tap of ${dev.name}`, error);
+  }
+}
+
+/**
+ * Calls what a plugin put on a device's way in: an exception drops the packet, the driver's poll goes on; then it gives -1.
+ * Takes ownership of `skb` unless it returns what `fn` says.
+ */
+export function guarded(fn: (skb: SkBuff) => number, skb: SkBuff, dev: NetDevice, what: string): number {
+  const id = skb.id;
+  try {
+    return fn(skb);
+  } catch (error) {
+    dev.net.pluginError(`the ${what} of ${dev.name}`, error);
+    if (skb.live !== 0 && skb.id === id) dev.net.drop(skb, DROP.PLUGIN_ERROR);
+    return -1;
   }
 }

@@ -5,8 +5,8 @@ import type { Net } from "./net.ts";
 import { IFF_UP, type NetDevice, RX_HANDLER_ANOTHER, RX_HANDLER_CONSUMED, type TapFn } from "./net_device.ts";
 import type { SkBuff } from "./sk_buff.ts";
 import * as dropReason from "./drop_reason.ts";
-import { guarded, runTaps } from "./transmit.ts";
 import * as eventBus from "./event_bus.ts";
+import { guarded, runTaps } from "./plugin.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
 const { DROP } = dropReason;

@@ -17,6 +17,7 @@ import {
   NETIF_F_SG,
 } from "./net_device.ts";
 import * as skbCopy from "./skb_copy.ts";
+import { runTaps } from "./plugin.ts";
 import { gsoFeature, gsoSegment } from "./offload.ts";
 import * as dropReason from "./drop_reason.ts";
 import * as eventBus from "./event_bus.ts";
@@ -126,14 +127,28 @@ export function devQueueXmit(skb: SkBuff): number {
   const machine = dev.net.machine;
   skb.macHeader = skb.data;
   if ((machine.bus.mask & G_NET) !== 0) machine.bus.hit(TP_NET_DEV_QUEUE, skb, skb.len, 0, dev);
-  if ((dev.flags & IFF_UP) === 0) {
-    dev.stats.txDropped++;
-    dev.net.drop(skb, DROP.DEV_READY);
-    return NET_XMIT_DROP;
-  }
+  if ((dev.flags & IFF_UP) === 0) return refuseDown(skb, dev);
   const txq = dev.txq.length === 1 ? dev.txq[0] : dev.txq[dev.ops.selectQueue(skb, dev) % dev.txq.length];
   const q = txq.qdisc;
-  return q === null ? xmitNoqueue(skb, dev, txq, machine) : xmitQdisc(skb, q, txq, machine);
+  if (q === null) return xmitNoqueue(skb, dev, txq, machine);
+  if (!q.ops.canBypass || q.qlen !== 0 || q.running || q.requeued.qlen !== 0 || txq.stopped) {
+    return xmitQdisc(skb, q, machine);
+  }
+  // Nothing waits and nothing is being sent: past the queue. Linux: TCQ_F_CAN_BYPASS.
+  q.running = true;
+  q.packets++;
+  const refused = directXmit(skb, dev, machine, false);
+  q.running = false;
+  if (refused !== null) putBack(q, refused);
+  else if (q.qlen !== 0) qdiscRun(q, machine);
+  return NET_XMIT_SUCCESS;
+}
+
+/** The device is down. Takes ownership of `skb`. */
+function refuseDown(skb: SkBuff, dev: NetDevice): number {
+  dev.stats.txDropped++;
+  dev.net.drop(skb, DROP.DEV_READY);
+  return NET_XMIT_DROP;
 }
 
 function xmitNoqueue(skb: SkBuff, dev: NetDevice, txq: NetdevQueue, machine: Machine): number {
@@ -160,16 +175,7 @@ function xmitNoqueue(skb: SkBuff, dev: NetDevice, txq: NetdevQueue, machine: Mac
   return rc;
 }
 
-function xmitQdisc(skb: SkBuff, q: Qdisc, txq: NetdevQueue, machine: Machine): number {
-  if (q.ops.canBypass && q.qlen === 0 && !q.running && q.requeued.qlen === 0 && !txq.stopped) {
-    q.running = true;
-    q.packets++;
-    const refused = directXmit(skb, txq.dev, machine, false);
-    if (refused !== null) putBack(q, refused);
-    q.running = false;
-    if (refused === null && q.qlen > 0) qdiscRun(q, machine);
-    return NET_XMIT_SUCCESS;
-  }
+function xmitQdisc(skb: SkBuff, q: Qdisc, machine: Machine): number {
   if ((machine.bus.mask & G_NET) !== 0) machine.bus.hit(TP_QDISC_ENQUEUE, skb, q.qlen, 0, q);
   if (machine.skbs.debug) skb.holder = `qdisc ${q.ops.name} on ${q.dev.name}`;
   const rc = enqueueSkb(skb, q);
@@ -277,50 +283,45 @@ function putBack(q: Qdisc, refused: SkBuff): void {
   }
 }
 
-/** Shows a packet to the taps. Linux: dev_queue_xmit_nit(). Borrows `skb`. */
-export function runTaps(skb: SkBuff, dev: NetDevice, outgoing: boolean): void {
-  try {
-    for (const tap of dev.net.ptypes.taps) tap(skb, dev, outgoing);
-    for (const tap of dev.taps) tap(skb, dev, outgoing);
-  } catch (error) {
-    dev.net.pluginError(`a tap of ${dev.name}`, error);
-  }
-}
-
-/**
- * Calls what a plugin put on a device's way in: an exception drops the packet, the driver's poll goes on; then it gives -1.
- * Takes ownership of `skb` unless it returns what `fn` says.
- */
-export function guarded(fn: (skb: SkBuff) => number, skb: SkBuff, dev: NetDevice, what: string): number {
-  const id = skb.id;
-  try {
-    return fn(skb);
-  } catch (error) {
-    dev.net.pluginError(`the ${what} of ${dev.name}`, error);
-    if (skb.live !== 0 && skb.id === id) dev.net.drop(skb, DROP.PLUGIN_ERROR);
-    return -1;
-  }
-}
-
 /** Calls the driver. Takes ownership of `skb` unless it returns NETDEV_TX_BUSY. Linux: dev_hard_start_xmit(). */
 function hardStartXmit(skb: SkBuff, dev: NetDevice, machine: Machine, more: boolean): number {
   if (dev.net.ptypes.taps.length !== 0 || dev.taps.length !== 0) runTaps(skb, dev, true);
-  if ((machine.bus.mask & G_NET) !== 0) machine.bus.hit(TP_NET_DEV_START_XMIT, skb, skb.len, 0, dev);
+  if ((machine.bus.mask & G_NET) !== 0) return tracedStartXmit(skb, dev, machine, more);
+  return callStartXmit(skb, dev, more);
+}
+
+/** With its two tracepoints. Takes ownership of `skb` unless it returns NETDEV_TX_BUSY. */
+function tracedStartXmit(skb: SkBuff, dev: NetDevice, machine: Machine, more: boolean): number {
   const len = skb.len;
+  machine.bus.hit(TP_NET_DEV_START_XMIT, skb, len, 0, dev);
+  const rc = callStartXmit(skb, dev, more);
+  machine.bus.hit(TP_NET_DEV_XMIT, null, rc, len, dev);
+  return rc;
+}
+
+/** Takes ownership of `skb` unless it returns NETDEV_TX_BUSY. */
+function callStartXmit(skb: SkBuff, dev: NetDevice, more: boolean): number {
   let rc: number;
   try {
     rc = dev.ops.startXmit(skb, dev, more);
   } catch (error) {
-    dev.net.pluginError(`driver of ${dev.name}`, error);
-    if (skb.live !== 0) dev.net.drop(skb, DROP.PLUGIN_ERROR);
-    rc = NETDEV_TX_OK;
+    return driverThrew(skb, dev, error);
   }
-  if (rc !== NETDEV_TX_OK && (rc !== NETDEV_TX_BUSY || skb.live === 0)) {
-    dev.net.pluginError(`driver of ${dev.name}`, new TypeError(`startXmit returned ${rc}: freed and BUSY, or neither`));
-    rc = NETDEV_TX_OK;
-  }
-  if ((machine.bus.mask & G_NET) !== 0) machine.bus.hit(TP_NET_DEV_XMIT, null, rc, len, dev);
-  return rc;
+  return rc === NETDEV_TX_OK ? rc : refusal(skb, dev, rc);
+}
+
+/** Takes ownership of `skb`, if it is there still. */
+function driverThrew(skb: SkBuff, dev: NetDevice, error: unknown): number {
+  dev.net.pluginError(`driver of ${dev.name}`, error);
+  if (skb.live !== 0) dev.net.drop(skb, DROP.PLUGIN_ERROR);
+  return NETDEV_TX_OK;
+}
+
+/** NETDEV_TX_BUSY, or NETDEV_TX_OK where the driver's answer makes no sense. Borrows `skb`. */
+function refusal(skb: SkBuff, dev: NetDevice, rc: number): number {
+  if (rc === NETDEV_TX_BUSY && skb.live !== 0) return NETDEV_TX_BUSY;
+  dev.net.pluginError(`driver of ${dev.name}`, new TypeError(`startXmit returned ${rc}: freed and BUSY, or neither`));
+  return NETDEV_TX_OK;
 }
 
 /**
