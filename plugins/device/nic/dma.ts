@@ -51,17 +51,15 @@ const MAX_GSO_FRAME = 65535 + ETH_HLEN;
  */
 export function dmaTransfer(from: Nic, to: Nic, impair: Impair | null): void {
   const tx = from.tx;
+  const words = tx.words;
   let sent = 0;
   let received = 0;
   while (tx.nextToDevice !== tx.nextToUse) {
     const i = tx.nextToDevice & tx.mask;
-    const words = tx.words;
     const d = i * DESC_WORDS;
-    const plain = (words[d + DESC_FLAGS] & DESC_EOP) !== 0 && words[d + DESC_ORDER] === 0;
-    const ok = plain && impair === null && words[d + DESC_LEN] <= RX_BUFFER_LEN
-      ? moveOne(from, to, tx, i)
-      : moveLong(from, to, tx, impair);
-    if (ok) received++;
+    const plain = (words[d + DESC_FLAGS] & DESC_EOP) !== 0 && words[d + DESC_ORDER] === 0 && impair === null &&
+      words[d + DESC_LEN] <= RX_BUFFER_LEN;
+    if (plain ? moveOne(from, to, tx, i) : moveLong(from, to, tx, impair)) received++;
     tx.complete(0);
     sent++;
   }
@@ -205,8 +203,15 @@ export function dmaReceive(
 
 // ---- what the receiving device decides
 
-/** Address filter and length. What is not for this device leaves no trace but a count. */
+/** Address filter and length. */
 function accepts(to: Nic, view: DataView, at: number, len: number, max: number): boolean {
+  const dev = to.dev;
+  return (len >= ETH_ZLEN && len <= max && view.getInt32(at + 2) === dev.addrLo && view.getUint16(at) === dev.addrHi) ||
+    acceptsOther(to, view, at, len, max);
+}
+
+/** Not simply for us. What is not for this device leaves no trace but a count. */
+function acceptsOther(to: Nic, view: DataView, at: number, len: number, max: number): boolean {
   const dev = to.dev;
   if (len >= ETH_HLEN && (dev.flags & IFF_PROMISC) === 0) {
     const hi = view.getUint16(at);

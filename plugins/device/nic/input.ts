@@ -53,36 +53,61 @@ export function nicPoll(nic: Nic, napi: Napi, budget: number): number {
 /** Linux: a driver's receive loop, e.g. igb_clean_rx_irq(). Returns the frames it took. */
 export function nicCleanRx(nic: Nic, napi: Napi, budget: number): number {
   const rx = nic.rx;
+  const words = rx.words;
   const dev = nic.dev;
   let work = 0;
   // A packet may have the ring replaced under the loop.
   while (work < budget && rx.nextToClean !== rx.nextToDevice && nic.rx === rx) {
-    const flags = rx.get(rx.nextToClean & rx.mask, DESC_FLAGS);
-    const skb = nicTakeFrame(nic, rx);
+    const i = rx.nextToClean & rx.mask;
+    const flags = words[i * DESC_WORDS + DESC_FLAGS];
+    const plain = (flags & DESC_EOP) !== 0 && words[i * DESC_WORDS + DESC_ORDER] === 0;
+    const skb = plain ? takeBuffer(nic, rx, i) : nicTakeFrame(nic, rx);
     work++;
     if ((flags & DESC_FCS_ERROR) !== 0) {
-      dev.stats.rxErrors++;
-      dev.stats.rxCrcErrors++;
-      nic.net.drop(skb, DROP.FCS_ERROR);
+      badFcs(nic, skb);
       continue;
     }
-    dev.stats.rxPackets++;
-    dev.stats.rxBytes += skb.len;
+    const stats = dev.stats;
+    stats.rxPackets++;
+    stats.rxBytes += skb.len;
     if ((flags & DESC_CSUM_OK) !== 0) skb.ipSummed = CHECKSUM_UNNECESSARY;
     if ((nic.bus.mask & G_NAPI) !== 0) nic.bus.hit(nic.tp.rxFrame, skb, 1 + skb.nrFrags, work, nic);
     const reason = dev.headerOps.parse(skb, dev);
-    if (reason !== 0) {
-      dev.stats.rxErrors++;
-      nic.net.drop(skb, reason);
-    } else napi.groReceive(skb);
+    if (reason === 0) napi.groReceive(skb);
+    else badHeader(nic, skb, reason);
   }
   if (nic.opened) nic.allocRxBuffers();
   return work;
 }
 
+/** The wire changed it. Takes ownership of `skb`. */
+function badFcs(nic: Nic, skb: SkBuff): void {
+  nic.dev.stats.rxErrors++;
+  nic.dev.stats.rxCrcErrors++;
+  nic.net.drop(skb, DROP.FCS_ERROR);
+}
+
+/** Takes ownership of `skb`. */
+function badHeader(nic: Nic, skb: SkBuff, reason: number): void {
+  nic.dev.stats.rxErrors++;
+  nic.net.drop(skb, reason);
+}
+
 /** An skb around the buffers of the next received frame; the ring's references become its own. Linux: igb_build_skb(). */
 export function nicTakeFrame(nic: Nic, rx: NicRing): SkBuff {
   const i = rx.nextToClean & rx.mask;
+  const d = i * DESC_WORDS;
+  const order = rx.words[d + DESC_ORDER];
+  const eop = (rx.words[d + DESC_FLAGS] & DESC_EOP) !== 0;
+  const skb = takeBuffer(nic, rx, i);
+  if ((order & NIC_GSO) !== 0) takeOffload(rx, i, skb, order);
+  if ((order & NIC_JUMBO) !== 0) takeJumbo(nic, skb, rx.parts[i]);
+  else if (!eop) takeRest(rx, skb);
+  return skb;
+}
+
+/** An skb around the buffer of descriptor `i`, the next to clean: a whole frame, or its beginning. */
+function takeBuffer(nic: Nic, rx: NicRing, i: number): SkBuff {
   const words = rx.words;
   const d = i * DESC_WORDS;
   const skb = nic.machine.skbs.build(rx.slab[i]!, words[d + DESC_PAGE], BUFFER);
@@ -97,12 +122,7 @@ export function nicTakeFrame(nic: Nic, rx: NicRing): SkBuff {
     skb.id = words[d + DESC_ID];
     skb.cause = words[d + DESC_CAUSE];
   }
-  const order = words[d + DESC_ORDER];
-  const eop = (words[d + DESC_FLAGS] & DESC_EOP) !== 0;
-  if ((order & NIC_GSO) !== 0) takeOffload(rx, i, skb, order);
   rx.clean();
-  if ((order & NIC_JUMBO) !== 0) takeJumbo(nic, skb, rx.parts[i]);
-  else if (!eop) takeRest(rx, skb);
   return skb;
 }
 

@@ -36,21 +36,26 @@ export function nicStartXmit(nic: Nic, skb: SkBuff, more: boolean): number {
   if (nic.peer === null) return refuse(nic, skb, DROP.LINK_DOWN);
   if (skb.len < ETH_ZLEN && !nic.machine.skbs.padTo(skb, ETH_ZLEN)) return refuse(nic, skb, DROP.NOMEM);
   const room = (tx.size - ((tx.nextToUse - tx.nextToClean) | 0) - 1 - skb.nrFrags) | 0;
-  if (room < 0) {
-    netifTxStopQueue(dev.txq[0]);
-    if (tx.pending > 0) nic.wire!.doorbell(nic);
-    return NETDEV_TX_BUSY;
-  }
-  dev.stats.txPackets++;
-  dev.stats.txBytes += skb.len;
+  if (room < 0) return busy(nic);
+  const stats = dev.stats;
+  stats.txPackets++;
+  stats.txBytes += skb.len;
   postTx(tx, skb);
   if ((nic.bus.mask & G_NAPI) !== 0) nic.bus.hit(nic.tp.txPost, skb, 1 + skb.nrFrags, tx.size - room, nic);
-  if (room < nic.txNeeded) {
-    netifTxStopQueue(dev.txq[0]);
-    nic.wire!.doorbell(nic);
-  } else if (more || nic.machine.batching !== 0) nic.machine.wakeLater(nic);
-  else nic.wire!.doorbell(nic);
+  if (room < nic.txNeeded) netifTxStopQueue(dev.txq[0]);
+  else if (more || nic.machine.batching !== 0) {
+    if (!nic.ready) nic.machine.wakeLater(nic);
+    return NETDEV_TX_OK;
+  }
+  nic.wire!.doorbell(nic);
   return NETDEV_TX_OK;
+}
+
+/** No room: what waits in the ring goes out, and its completion wakes the queue. */
+function busy(nic: Nic): number {
+  netifTxStopQueue(nic.dev.txq[0]);
+  if (nic.tx.pending > 0) nic.wire!.doorbell(nic);
+  return NETDEV_TX_BUSY;
 }
 
 function refuse(nic: Nic, skb: SkBuff, reason: number): number {
@@ -61,18 +66,19 @@ function refuse(nic: Nic, skb: SkBuff, reason: number): number {
 
 /** Linux: dma_map_single() for the head, skb_frag_dma_map() for each frag. The skb is remembered at the last descriptor. */
 function postTx(tx: NicRing, skb: SkBuff): void {
-  const frags = skb.nrFrags;
-  const first = tx.post(skb.slab, skb.head, skb.data, skb.tail - skb.data, frags === 0 ? DESC_EOP : 0);
+  const first = tx.post(skb.slab, skb.head, skb.data, skb.tail - skb.data, skb.nrFrags === 0 ? DESC_EOP : 0);
   const words = tx.words;
   const d = first * DESC_WORDS;
   words[d + DESC_ID] = skb.id;
   words[d + DESC_CAUSE] = skb.cause;
   const plain = skb.ipSummed !== CHECKSUM_PARTIAL && skb.gsoSize === 0;
   words[d + DESC_ORDER] = plain ? 0 : orders(tx, skb, first);
-  if (frags === 0) {
-    tx.skb[first] = skb;
-    return;
-  }
+  if (skb.nrFrags === 0) tx.skb[first] = skb;
+  else postFrags(tx, skb);
+}
+
+function postFrags(tx: NicRing, skb: SkBuff): void {
+  const frags = skb.nrFrags;
   for (let n = 0; n < frags; n++) {
     const frag = skb.frags[n];
     const i = tx.post(frag.slab, frag.page, frag.offset, frag.size, n === frags - 1 ? DESC_EOP : 0);

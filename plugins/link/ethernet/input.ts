@@ -39,17 +39,17 @@ export function ethTypeTrans(st: EthState, skb: SkBuff, dev: NetDevice): number 
   if (skb.tail - skb.data < ETH_HLEN && !skb.mayPull(ETH_HLEN)) return DROP.HDR_TRUNC;
   const view = skb.view;
   const at = skb.data;
-  skb.dev = dev;
+  const hi = view.getUint16(at);
+  const lo = view.getInt32(at + 2);
+  const type = view.getUint16(at + 12);
+  if (skb.dev !== dev) skb.dev = dev;
   skb.macHeader = at;
-  skb.pull(ETH_HLEN);
+  skb.data = at + ETH_HLEN;
+  skb.len -= ETH_HLEN;
   skb.macLen = ETH_HLEN;
-  skb.pktType = packetTypeOf(dev, view.getUint16(at), view.getInt32(at + 2));
-  let type = view.getUint16(at + 12);
-  if (type === ETH_P_8021Q || type === ETH_P_8021AD) {
-    type = untagPriority(skb, type);
-    if (type < 0) return DROP.HDR_TRUNC;
-  }
-  skb.protocol = type >= ETH_P_802_3_MIN ? type : lengthType(skb);
+  skb.pktType = lo === dev.addrLo && hi === dev.addrHi ? PACKET_HOST : packetTypeOf(hi, lo);
+  if (type >= ETH_P_802_3_MIN && type !== ETH_P_8021Q && type !== ETH_P_8021AD) skb.protocol = type;
+  else if (!unusualType(skb, type)) return DROP.HDR_TRUNC;
   if ((st.bus.mask & G_LINK) !== 0) st.bus.hit(st.tp.typeTrans, skb, skb.protocol, skb.pktType, dev);
   return 0;
 }
@@ -70,9 +70,16 @@ function untagPriority(skb: SkBuff, type: number): number {
   return type;
 }
 
-/** PACKET_*: for us, for all, for a group, or for another host (a flooding switch, or a promiscuous device). */
-function packetTypeOf(dev: NetDevice, hi: number, lo: number): number {
-  if (lo === dev.addrLo && hi === dev.addrHi) return PACKET_HOST;
+/** A tag, or a length. False: a tag is not whole. Borrows `skb`. */
+function unusualType(skb: SkBuff, type: number): boolean {
+  const inner = untagPriority(skb, type);
+  if (inner < 0) return false;
+  skb.protocol = inner >= ETH_P_802_3_MIN ? inner : lengthType(skb);
+  return true;
+}
+
+/** PACKET_*: for all, for a group, or for another host (a flooding switch, or a promiscuous device). */
+function packetTypeOf(hi: number, lo: number): number {
   if (!isMulticastEther(hi)) return PACKET_OTHERHOST;
   return isBroadcastEther(hi, lo) ? PACKET_BROADCAST : PACKET_MULTICAST;
 }

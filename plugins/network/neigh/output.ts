@@ -18,7 +18,7 @@ const { NUD_CONNECTED } = neigh;
  * Returns NET_XMIT_*, or a negative errno: ENETDOWN, the entry is dead; ENOMEM. Takes ownership of `skb`.
  */
 export function neighOutput(st: NeighState, n: NeighEntry, skb: SkBuff): number {
-  skb.dev = n.dev;
+  if (skb.dev !== n.dev) skb.dev = n.dev;
   if ((st.bus.mask & G_LINK) !== 0) st.bus.hit(st.tp.output, skb, n.nudState, 0, n);
   if ((n.nudState & NUD_CONNECTED) === 0 && !neighEventSend(st, n, skb)) {
     return n.dead ? -ERRNO.ENETDOWN : NET_XMIT_SUCCESS;
@@ -26,13 +26,16 @@ export function neighOutput(st: NeighState, n: NeighEntry, skb: SkBuff): number 
   return neighConnectedOutput(st, n, skb);
 }
 
+/** Takes ownership of `skb`. */
+function noHeader(st: NeighState, skb: SkBuff): number {
+  st.net.drop(skb, DROP.NOMEM);
+  return -ERRNO.ENOMEM;
+}
+
 /** Linux: neigh_connected_output(), net/core/neighbour.c. Takes ownership of `skb`. */
 function neighConnectedOutput(st: NeighState, n: NeighEntry, skb: SkBuff): number {
   const dev = n.dev;
-  if (!dev.headerOps.create(skb, dev, skb.protocol, n.haHi, n.haLo, dev.addrHi, dev.addrLo)) {
-    st.net.drop(skb, DROP.NOMEM);
-    return -ERRNO.ENOMEM;
-  }
+  if (!dev.headerOps.create(skb, dev, skb.protocol, n.haHi, n.haLo, dev.addrHi, dev.addrLo)) return noHeader(st, skb);
   if ((st.bus.mask & G_LINK) !== 0) st.bus.hit(st.tp.connected, skb, n.nudState, 0, n);
   return devQueueXmit(skb);
 }
