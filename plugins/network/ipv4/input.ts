@@ -18,13 +18,13 @@ import { ipDefrag } from "./reassembly.ts";
 import { ipcbClear, type Ipv4State } from "./state.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
-const { DROP, G_IP, IFF_LOOPBACK, PACKET_BROADCAST, PACKET_LOOPBACK, PACKET_MULTICAST, PACKET_OTHERHOST } = core;
+const { DROP, G_IP, IFF_LOOPBACK, PACKET_BROADCAST, PACKET_HOST, PACKET_LOOPBACK, PACKET_MULTICAST, PACKET_OTHERHOST } =
+  core;
 const { NF_INET_LOCAL_IN, NF_INET_PRE_ROUTING } = netfilter;
 const { inDevGet } = devinet;
 const { RTN_BLACKHOLE, RTN_BROADCAST, RTN_LOCAL, RTN_MULTICAST, RTN_PROHIBIT, RTN_UNICAST } = fib;
 const { IP_DEFRAG_LOCAL_DELIVER } = ipv4;
-const { IP_MF, IP_OFFSET, IPH_DADDR, IPH_FRAG_OFF, IPH_PROTOCOL, IPH_SADDR, IPH_TOS, IPH_TOT_LEN, ipv4Check } =
-  ipv4Header;
+const { IP_MF, IP_OFFSET, IPH_DADDR, IPH_FRAG_OFF, IPH_PROTOCOL, IPH_SADDR, IPH_TOS, ipv4Check } = ipv4Header;
 
 const ICMP_DEST_UNREACH = 3;
 const ICMP_NET_UNREACH = 0;
@@ -51,10 +51,11 @@ export function ipRcv(st: Ipv4State, skb: SkBuff, dev: NetDevice): void {
     return;
   }
   const iph = skb.data;
-  const totLen = skb.view.getUint16(iph + IPH_TOT_LEN);
+  const word = skb.view.getInt32(iph);
+  const totLen = word & 0xffff;
   if (skb.len > totLen) skb.trim(totLen);
   skb.networkHeader = iph;
-  skb.transportHeader = iph + ((skb.view.getUint8(iph) & 15) << 2);
+  skb.transportHeader = iph + (word >>> 22 & 0x3c);
   ipcbClear(st, skb);
   if (skb.owner !== null) skb.orphan();
   // Only what we sent ourselves brings its route along: over the loopback, or as a copy of our own multicast.
@@ -91,30 +92,27 @@ function ipRcvFinish(st: Ipv4State, skb: SkBuff): number {
   const dst = skb.dst as unknown as Dst;
   const type = dst.type;
   if ((st.bus.mask & G_IP) !== 0) st.bus.hit(st.tp.ipRoute, skb, type, dst.forward ? 1 : 0, dst);
+  if (skb.pktType !== PACKET_HOST || type === RTN_MULTICAST || type === RTN_BROADCAST) {
+    if (!ipRcvMany(st, skb, type, dev)) return 0;
+  }
+  // Linux: dst_input(), include/net/dst.h.
+  if (type === RTN_UNICAST) return ipForward(st, skb);
+  if (type === RTN_LOCAL || type === RTN_MULTICAST || type === RTN_BROADCAST) return ipLocalDeliver(st, skb);
+  return ipError(st, skb, type);
+}
+
+/** To more than one, by its address or by its frame's. Takes ownership of `skb` unless it returns true. */
+function ipRcvMany(st: Ipv4State, skb: SkBuff, type: number, dev: NetDevice): boolean {
   if (type === RTN_MULTICAST) st.mib.ipExt.InMcastPkts++;
   else if (type === RTN_BROADCAST) st.mib.ipExt.InBcastPkts++;
   else if (skb.pktType === PACKET_BROADCAST || skb.pktType === PACKET_MULTICAST) {
     const inDev = inDevGet(dev);
     if (inDev !== null && inDev.conf.dropUnicastInL2Multicast !== 0) {
       st.net.drop(skb, DROP.UNICAST_IN_L2_MULTICAST);
-      return 0;
+      return false;
     }
   }
-  return dstInput(st, skb, dst);
-}
-
-/** Goes the way of the route. Linux: dst_input(), include/net/dst.h. Takes ownership of `skb`. */
-function dstInput(st: Ipv4State, skb: SkBuff, dst: Dst): number {
-  switch (dst.type) {
-    case RTN_LOCAL:
-    case RTN_BROADCAST:
-    case RTN_MULTICAST:
-      return ipLocalDeliver(st, skb);
-    case RTN_UNICAST:
-      return ipForward(st, skb);
-    default:
-      return ipError(st, skb, dst.type);
-  }
+  return true;
 }
 
 /**
@@ -174,13 +172,17 @@ function ipRcvOptions(st: Ipv4State, skb: SkBuff): boolean {
 /** To us: reassembles, then LOCAL_IN. Linux: ip_local_deliver(), net/ipv4/ip_input.c. Takes ownership of `skb`. */
 function ipLocalDeliver(st: Ipv4State, skb: SkBuff): number {
   if ((st.bus.mask & G_IP) !== 0) st.bus.hit(st.tp.ipLocalDeliver, skb, 0, 0, skb.dev);
-  let whole: SkBuff | null = skb;
   if ((skb.view.getUint16(skb.networkHeader + IPH_FRAG_OFF) & (IP_MF | IP_OFFSET)) !== 0) {
-    whole = ipDefrag(st, skb, IP_DEFRAG_LOCAL_DELIVER);
-    if (whole === null) return 0;
+    const whole = ipDefrag(st, skb, IP_DEFRAG_LOCAL_DELIVER);
+    return whole === null ? 0 : localIn(st, whole);
   }
-  if (st.nf.active[NF_INET_LOCAL_IN] === 0) return ipLocalDeliverFinish(st, whole);
-  return st.nf.run(NF_INET_LOCAL_IN, whole, whole.dev, null, ipLocalDeliverFinish, st);
+  return localIn(st, skb);
+}
+
+/** Takes ownership of `skb`. */
+function localIn(st: Ipv4State, skb: SkBuff): number {
+  if (st.nf.active[NF_INET_LOCAL_IN] === 0) return ipLocalDeliverFinish(st, skb);
+  return st.nf.run(NF_INET_LOCAL_IN, skb, skb.dev, null, ipLocalDeliverFinish, st);
 }
 
 /**
@@ -194,15 +196,20 @@ function ipLocalDeliverFinish(st: Ipv4State, skb: SkBuff): number {
   if ((st.bus.mask & G_IP) !== 0) st.bus.hit(st.tp.ipLocalDeliverFinish, skb, protocol, 0, skb.dev);
   const raw = inet.rawDeliver(skb, protocol);
   const handler = inet.protocols[protocol];
-  if (handler !== null) {
-    st.mib.ip.InDelivers++;
-    handler.rcv(skb);
-  } else if (raw) {
+  if (handler === null) return noProtocol(st, skb, raw);
+  st.mib.ip.InDelivers++;
+  handler.rcv(skb);
+  return 0;
+}
+
+/** Nobody but perhaps raw sockets wants it. Takes ownership of `skb`. */
+function noProtocol(st: Ipv4State, skb: SkBuff, raw: boolean): number {
+  if (raw) {
     st.mib.ip.InDelivers++;
     skb.consume();
   } else {
     st.mib.ip.InUnknownProtos++;
-    inet.icmpSend(skb, ICMP_DEST_UNREACH, ICMP_PROT_UNREACH, 0);
+    st.inet.icmpSend(skb, ICMP_DEST_UNREACH, ICMP_PROT_UNREACH, 0);
     st.net.drop(skb, DROP.IP_NOPROTO);
   }
   return 0;

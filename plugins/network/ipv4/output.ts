@@ -96,27 +96,41 @@ export function ipMakeSkb(st: Ipv4State, cork: IpCork): SkBuff | null {
   const mtu = corkMtu(st, cork, dst);
   cork.mtu = mtu;
   const total = cork.transhdrlen + cork.len;
-  if (total > (ignoreDf(cork.pmtudisc) ? IP_MAX_MTU : mtu) - hlen) {
-    cork.errno = -ERRNO.EMSGSIZE;
-    return null;
-  }
+  const mayCut = ignoreDf(cork.pmtudisc);
   cork.errno = 0;
-  const whole = total + hlen <= mtu;
-  const first = whole ? total : (mtu - hlen) & ~7;
-  const skb = buildPart(st, cork, 0, cork.transhdrlen, first, hlen);
-  const parts = skb === null || whole ? 1 : appendParts(st, cork, skb, total, first, hlen);
-  if (skb === null || parts === 0) {
-    if (skb !== null) skb.consume();
-    cork.errno = -ERRNO.ENOBUFS;
+  const skb = total + hlen <= mtu
+    ? buildPart(st, cork, 0, cork.transhdrlen, total, hlen)
+    : buildParts(st, cork, total, hlen, mayCut ? IP_MAX_MTU : mtu);
+  if (skb === null) {
+    if (cork.errno === 0) cork.errno = -ERRNO.ENOBUFS;
     return null;
   }
   skb.dst = dst;
   skb.dev = dst.dev;
   skb.protocol = ETH_P_IP;
   skb.transportHeader = skb.data;
-  skb.ignoreDf = ignoreDf(cork.pmtudisc);
-  if ((st.bus.mask & G_IP) !== 0) st.bus.hit(st.tp.ipMakeSkb, skb, cork.len, parts, dst);
+  skb.ignoreDf = mayCut;
+  if ((st.bus.mask & G_IP) !== 0) st.bus.hit(st.tp.ipMakeSkb, skb, cork.len, partsOf(skb), dst);
   return skb;
+}
+
+/** A datagram larger than the MTU, in parts; null with an errno where it may not be longer than `max`. */
+function buildParts(st: Ipv4State, cork: IpCork, total: number, hlen: number, max: number): SkBuff | null {
+  if (total > max - hlen) {
+    cork.errno = -ERRNO.EMSGSIZE;
+    return null;
+  }
+  const each = (cork.mtu - hlen) & ~7;
+  const skb = buildPart(st, cork, 0, cork.transhdrlen, each, hlen);
+  if (skb === null || appendParts(st, cork, skb, total, each, hlen)) return skb;
+  skb.consume();
+  return null;
+}
+
+function partsOf(skb: SkBuff): number {
+  let parts = 1;
+  for (let part = skb.fragList; part !== null; part = part.next) parts++;
+  return parts;
 }
 
 /** One buffer: room for all headers, `hdr` bytes for the caller, then payload from `from` on. `size` counts both. */
@@ -128,19 +142,30 @@ function buildPart(
   size: number,
   hlen: number,
 ): SkBuff | null {
-  const pool = st.machine.skbs;
-  const linear = size <= LINEAR_MAX ? size : hdr;
-  const skb = pool.alloc(NET_SKB_PAD + linear, skbTruesize(LL_ROOM + hlen + linear));
+  if (size > LINEAR_MAX) return buildLarge(st, cork, from, hdr, size, hlen);
+  const skb = st.machine.skbs.alloc(NET_SKB_PAD + size, skbTruesize(LL_ROOM + hlen + size));
   if (skb === null) return null;
   skb.reserve(NET_SKB_PAD);
-  const at = skb.put(linear) + hdr;
-  const n = size - hdr;
-  if (linear === size) {
-    copyFromUser(st.ledger, cork.site, skb.slab, at, cork.buf, cork.off + from, n);
-    return skb;
-  }
-  for (let done = 0; done < n;) {
-    const room = pool.addPage(skb, n - done);
+  copyFromUser(st.ledger, cork.site, skb.slab, skb.put(size) + hdr, cork.buf, cork.off + from, size - hdr);
+  return skb;
+}
+
+/** The same with its payload in frags. */
+function buildLarge(
+  st: Ipv4State,
+  cork: IpCork,
+  from: number,
+  hdr: number,
+  size: number,
+  hlen: number,
+): SkBuff | null {
+  const pool = st.machine.skbs;
+  const skb = pool.alloc(NET_SKB_PAD + hdr, skbTruesize(LL_ROOM + hlen + hdr));
+  if (skb === null) return null;
+  skb.reserve(NET_SKB_PAD);
+  skb.put(hdr);
+  for (let done = 0; done < size - hdr;) {
+    const room = pool.addPage(skb, size - hdr - done);
     if (room === 0) {
       skb.consume();
       return null;
@@ -152,7 +177,7 @@ function buildPart(
   return skb;
 }
 
-/** The rest of a datagram behind its first part, on the fragment list. Returns how many parts there are, 0: no memory. */
+/** The rest of a datagram behind its first part, on the fragment list. False: no memory. */
 function appendParts(
   st: Ipv4State,
   cork: IpCork,
@@ -160,12 +185,11 @@ function appendParts(
   total: number,
   each: number,
   hlen: number,
-): number {
+): boolean {
   let last: SkBuff | null = null;
-  let parts = 1;
-  for (let at = each; at < total; at += each, parts++) {
+  for (let at = each; at < total; at += each) {
     const part = buildPart(st, cork, at - cork.transhdrlen, 0, Math.min(each, total - at), hlen);
-    if (part === null) return 0;
+    if (part === null) return false;
     part.id = skb.id;
     part.cause = skb.cause;
     if (last === null) skb.fragList = part;
@@ -175,7 +199,7 @@ function appendParts(
     skb.dataLen += part.len;
     skb.truesize += part.truesize;
   }
-  return parts;
+  return true;
 }
 
 /**
@@ -287,16 +311,10 @@ export function ipLocalOut(st: Ipv4State, skb: SkBuff): number {
 /** Goes the way of the route. Linux: dst_output(), include/net/dst.h. Takes ownership of `skb`. */
 export function dstOutput(st: Ipv4State, skb: SkBuff): number {
   const dst = skb.dst as Dst;
-  switch (dst.type) {
-    case RTN_UNICAST:
-    case RTN_LOCAL:
-      return ipOutput(st, skb, dst);
-    case RTN_BROADCAST:
-    case RTN_MULTICAST:
-      return ipMcOutput(st, skb, dst);
-    default:
-      return ipOutputRefused(st, skb, dst.type);
-  }
+  const type = dst.type;
+  if (type === RTN_UNICAST || type === RTN_LOCAL) return ipOutput(st, skb, dst);
+  if (type === RTN_BROADCAST || type === RTN_MULTICAST) return ipMcOutput(st, skb, dst);
+  return ipOutputRefused(st, skb, type);
 }
 
 /** The route says: nowhere. Linux: dst_blackhole, ip_rt_bug(). Takes ownership of `skb`. */
@@ -308,14 +326,16 @@ function ipOutputRefused(st: Ipv4State, skb: SkBuff, type: number): number {
 
 /** Linux: ip_output(), net/ipv4/ip_output.c. Takes ownership of `skb`. */
 function ipOutput(st: Ipv4State, skb: SkBuff, dst: Dst): number {
-  const inDev = (skb.cb[st.cbFlags] & IPSKB_FORWARDED) !== 0 ? skb.dev : null;
+  const from = skb.dev;
   const dev = dst.dev;
-  skb.dev = dev;
+  if (from !== dev) skb.dev = dev;
   skb.protocol = ETH_P_IP;
   if ((st.bus.mask & G_IP) !== 0) st.bus.hit(st.tp.ipOutput, skb, dst.type, 0, dst);
-  return postRouting(st, skb, inDev, dev);
+  if (st.nf.active[NF_INET_POST_ROUTING] === 0) return ipFinishOutput(st, skb);
+  return postRouting(st, skb, (skb.cb[st.cbFlags] & IPSKB_FORWARDED) !== 0 ? from : null, dev);
 }
 
+/** Takes ownership of `skb`. */
 function postRouting(st: Ipv4State, skb: SkBuff, inDev: NetDevice | null, outDev: NetDevice): number {
   if (st.nf.active[NF_INET_POST_ROUTING] === 0 || (skb.cb[st.cbFlags] & IPSKB_REROUTED) !== 0) {
     return ipFinishOutput(st, skb);
@@ -381,8 +401,7 @@ export function ipFinishOutput(st: Ipv4State, skb: SkBuff): number {
 /** The MTU for a packet on its way out. Linux: ip_skb_dst_mtu(), include/net/ip.h. Borrows `skb`. */
 export function ipSkbDstMtu(st: Ipv4State, skb: SkBuff): number {
   const dst = skb.dst as Dst;
-  if ((skb.cb[st.cbFlags] & IPSKB_FORWARDED) !== 0) return forwardMtu(st, dst);
-  return Math.min(st.fib.mtu(dst), IP_MAX_MTU);
+  return (skb.cb[st.cbFlags] & IPSKB_FORWARDED) !== 0 ? forwardMtu(st, dst) : st.fib.mtu(dst);
 }
 
 /**
@@ -390,8 +409,8 @@ export function ipSkbDstMtu(st: Ipv4State, skb: SkBuff): number {
  * below min_pmtu or ip_forward_use_pmtu is set. Linux: ip_dst_mtu_maybe_forward(), include/net/ip.h.
  */
 export function forwardMtu(st: Ipv4State, dst: Dst): number {
-  const all = dst.pmtu === 0 || dst.pmtuLocked === true || st.conf.fwdUsePmtu !== 0;
-  return Math.min(all ? st.fib.mtu(dst) : dst.mtu || dst.dev.mtu, IP_MAX_MTU);
+  if (dst.pmtu === 0 || dst.pmtuLocked === true || st.conf.fwdUsePmtu !== 0) return st.fib.mtu(dst);
+  return Math.min(dst.mtu || dst.dev.mtu, IP_MAX_MTU);
 }
 
 /** Bytes of one segment of a super-packet from the IP header on. Linux: skb_gso_network_seglen(). Borrows `skb`. */
@@ -421,22 +440,28 @@ function ipFinishOutputGso(st: Ipv4State, skb: SkBuff, mtu: number): number {
 export function ipFinishOutput2(st: Ipv4State, skb: SkBuff): number {
   const dst = skb.dst as Dst;
   const mib = st.mib;
-  if (dst.type === RTN_MULTICAST) mib.ipExt.OutMcastPkts++;
-  else if (dst.type === RTN_BROADCAST) mib.ipExt.OutBcastPkts++;
+  if (dst.type !== RTN_UNICAST) countMany(mib, dst.type);
   mib.ip.OutTransmits++;
   mib.ipExt.OutOctets += skb.len;
   const hop = dst.gateway !== 0 ? dst.gateway : skb.view.getInt32(skb.networkHeader + IPH_DADDR);
   if ((st.bus.mask & G_IP) !== 0) st.bus.hit(st.tp.ipFinishOutput2, skb, hop, 0, dst);
   let neigh = dst.neigh;
   if (neigh === null || neigh.dead || neigh.primaryKey !== hop) {
-    neigh = st.neigh.lookup(dst.dev, hop) ?? st.neigh.create(dst.dev, hop);
-    if (neigh === null) {
-      st.net.drop(skb, DROP.NEIGH_CREATEFAIL);
-      return -ERRNO.ENOBUFS;
-    }
-    dst.neigh = neigh;
+    neigh = dst.neigh = st.neigh.lookup(dst.dev, hop) ?? st.neigh.create(dst.dev, hop);
+    if (neigh === null) return noNeighbour(st, skb);
   }
   return st.neigh.output(neigh, skb);
+}
+
+function countMany(mib: SnmpMib, type: number): void {
+  if (type === RTN_MULTICAST) mib.ipExt.OutMcastPkts++;
+  else if (type === RTN_BROADCAST) mib.ipExt.OutBcastPkts++;
+}
+
+/** The table is full. Takes ownership of `skb`. */
+function noNeighbour(st: Ipv4State, skb: SkBuff): number {
+  st.net.drop(skb, DROP.NEIGH_CREATEFAIL);
+  return -ERRNO.ENOBUFS;
 }
 
 /**
