@@ -109,9 +109,14 @@ function outside(msg: MsgHdr): boolean {
 }
 
 function sendOne(t: FdTable, fd: number, sk: Sock, msg: MsgHdr, flags: number): number {
-  if ((t.bus.mask & G_SOCK) !== 0) t.bus.hit(t.tp.enterSendmsg, null, fd, msg.len, sk);
+  if ((t.bus.mask & G_SOCK) !== 0) return tracedSend(t, fd, sk, msg, flags);
+  return sk.ops.sendmsg(sk, msg, flags);
+}
+
+function tracedSend(t: FdTable, fd: number, sk: Sock, msg: MsgHdr, flags: number): number {
+  t.bus.hit(t.tp.enterSendmsg, null, fd, msg.len, sk);
   const rc = sk.ops.sendmsg(sk, msg, flags);
-  if ((t.bus.mask & G_SOCK) !== 0) t.bus.hit(t.tp.exitSendmsg, null, fd, rc, sk);
+  t.bus.hit(t.tp.exitSendmsg, null, fd, rc, sk);
   return rc;
 }
 
@@ -146,9 +151,14 @@ export function sysRecvmsg(t: FdTable, fd: number, msg: MsgHdr, flags: number): 
 }
 
 function recvOne(t: FdTable, fd: number, sk: Sock, msg: MsgHdr, flags: number): number {
-  if ((t.bus.mask & G_SOCK) !== 0) t.bus.hit(t.tp.enterRecvmsg, null, fd, msg.len, sk);
+  if ((t.bus.mask & G_SOCK) !== 0) return tracedRecv(t, fd, sk, msg, flags);
+  return sk.ops.recvmsg(sk, msg, flags);
+}
+
+function tracedRecv(t: FdTable, fd: number, sk: Sock, msg: MsgHdr, flags: number): number {
+  t.bus.hit(t.tp.enterRecvmsg, null, fd, msg.len, sk);
   const rc = sk.ops.recvmsg(sk, msg, flags);
-  if ((t.bus.mask & G_SOCK) !== 0) t.bus.hit(t.tp.exitRecvmsg, null, fd, rc, sk);
+  t.bus.hit(t.tp.exitRecvmsg, null, fd, rc, sk);
   return rc;
 }
 

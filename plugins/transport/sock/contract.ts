@@ -296,7 +296,7 @@ export function sockRegister(net: Net, sw: ProtoSw): Disposable {
 
 /** Data came: wakes the readers, at the outermost exit, once. Linux: sk_data_ready(). */
 export function skDataReady(sk: Sock): void {
-  if (!sk.dead) sk.machine.wakeLater(sk);
+  if (!sk.ready && !sk.dead) sk.machine.wakeLater(sk);
 }
 
 /** Room came: wakes the writers. Linux: sk_write_space(). */

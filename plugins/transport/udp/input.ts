@@ -35,23 +35,14 @@ const IP_DADDR = 16;
 export function udpRcv(st: UdpState, skb: SkBuff): void {
   if ((st.bus.mask & G_SOCK) !== 0) st.bus.hit(st.tp.udpRcv, skb, skb.len, 0, null);
   const reason = UdpHeader.check(skb);
-  if (reason !== 0) {
-    st.mib.udp.InErrors++;
-    st.net.drop(skb, reason);
-    return;
-  }
+  if (reason !== 0) return udpBad(st, skb, reason);
   const view = skb.view;
   const at = skb.data;
   const ulen = view.getUint16(at + UDP_LEN);
   if (ulen < skb.len) skb.trim(ulen);
   const saddr = view.getInt32(skb.networkHeader + IP_SADDR);
   const daddr = view.getInt32(skb.networkHeader + IP_DADDR);
-  if (!udpCsumOk(skb, saddr, daddr, ulen)) {
-    st.mib.udp.InCsumErrors++;
-    st.mib.udp.InErrors++;
-    st.net.drop(skb, DROP.UDP_CSUM);
-    return;
-  }
+  if (!udpCsumOk(skb, saddr, daddr, ulen)) return udpBad(st, skb, DROP.UDP_CSUM);
   const sport = view.getUint16(at + UDP_SOURCE);
   const dport = view.getUint16(at + UDP_DEST);
   if ((st.bus.mask & G_SOCK) !== 0) st.bus.hit(st.tp.udpCsum, skb, dport, sport, null);
@@ -63,6 +54,13 @@ export function udpRcv(st: UdpState, skb: SkBuff): void {
   const up = st.table.lookup(saddr, sport, daddr, dport, skb.skbIif);
   if (up !== null) udpQueueRcvSkb(st, up.sk, skb);
   else udpNoPort(st, skb);
+}
+
+/** Takes ownership of `skb`. */
+function udpBad(st: UdpState, skb: SkBuff, reason: number): void {
+  if (reason === DROP.UDP_CSUM) st.mib.udp.InCsumErrors++;
+  st.mib.udp.InErrors++;
+  st.net.drop(skb, reason);
 }
 
 /**
@@ -91,15 +89,17 @@ function udpQueueRcvSkb(st: UdpState, sk: Sock, skb: SkBuff): void {
   skb.pull(UDP_HLEN);
   if ((st.bus.mask & G_SOCK) !== 0) st.bus.hit(st.tp.udpQueueRcvSkb, skb, sk.sport, skb.len, sk);
   const reason = sockQueueRcvSkb(sk, skb);
-  if (reason !== 0) {
-    if ((st.bus.mask & G_SOCK) !== 0) st.bus.hit(st.tp.udpFailQueueRcvSkb, skb, reason, 0, sk);
-    st.mib.udp.RcvbufErrors++;
-    st.mib.udp.InErrors++;
-    st.net.drop(skb, reason);
-    return;
-  }
+  if (reason !== 0) return udpQueueFull(st, sk, skb, reason);
   if ((st.bus.mask & G_SOCK) !== 0) st.bus.hit(st.tp.skDataReady, skb, sk.rmemAlloc, 0, sk);
   skDataReady(sk);
+}
+
+/** Takes ownership of `skb`. */
+function udpQueueFull(st: UdpState, sk: Sock, skb: SkBuff, reason: number): void {
+  if ((st.bus.mask & G_SOCK) !== 0) st.bus.hit(st.tp.udpFailQueueRcvSkb, skb, reason, 0, sk);
+  st.mib.udp.RcvbufErrors++;
+  st.mib.udp.InErrors++;
+  st.net.drop(skb, reason);
 }
 
 /**
