@@ -77,6 +77,14 @@ export function copySlab(
   ledger.add(site, len);
 }
 
+/**
+ * Copies between two places of one slab that do not overlap, in a batch: the caller counts with
+ * {@linkcode CopyLedger.addMany}.
+ */
+export function copyWithin(slab: Slab, dst: number, src: number, len: number): void {
+  slab.ops.copy(dst, src, len);
+}
+
 /** Writes zeros: the padding of short frames and options, so that no old byte leaves the host (Etherleak). */
 export function zero(slab: Slab, at: number, len: number): void {
   slab.bytes.fill(0, at, at + len);

@@ -8,7 +8,7 @@ import * as checksum from "./checksum.ts";
 import * as copy from "./copy.ts";
 import type { Slab } from "./page_pool.ts";
 import * as pagePool from "./page_pool.ts";
-import { CHECKSUM_NONE, NET_SKB_PAD, type SkBuff } from "./sk_buff.ts";
+import { CHECKSUM_NONE, NET_SKB_PAD, SKB_CB_WORDS, type SkBuff } from "./sk_buff.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
 const { csumBlockAdd, csumFold, csumJs } = checksum;
@@ -62,7 +62,8 @@ export function skbClone(skb: SkBuff): SkBuff | null {
   twin.len = skb.tail - skb.data;
   shiftHeaders(twin, skb, 0);
   skb.cloned = twin.cloned = true;
-  if (shareTail(twin, skb)) return twin;
+  twin.truesize = skb.truesize;
+  if ((skb.nrFrags === 0 && skb.fragList === null) || shareTail(twin, skb)) return twin;
   skb.pool.free(twin);
   return null;
 }
@@ -302,7 +303,9 @@ function copyMeta(to: SkBuff, from: SkBuff): void {
   to.flags = from.flags;
   to.macLen = from.macLen;
   to.dst = from.dst;
-  for (let i = 0; i < to.cb.length; i++) to.cb[i] = from.cb[i];
+  const cb = from.cb;
+  const copy = to.cb;
+  for (let i = 0; i < SKB_CB_WORDS; i++) copy[i] = cb[i];
 }
 
 function shiftHeaders(to: SkBuff, from: SkBuff, delta: number): void {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Napi, SkBuff } from "../../../core/mod.ts";
+import type { Napi, NetDevice, SkbPool, SkBuff } from "../../../core/mod.ts";
 import * as core from "../../../core/mod.ts";
 import { nicCleanTx } from "./output.ts";
 import { type Nic, NIC_CSUM, NIC_GSO, NIC_JUMBO, type NicRing } from "./state.ts";
@@ -55,27 +55,31 @@ export function nicCleanRx(nic: Nic, napi: Napi, budget: number): number {
   const rx = nic.rx;
   const words = rx.words;
   const dev = nic.dev;
+  const pool = nic.machine.skbs;
   let work = 0;
+  let packets = 0;
+  let bytes = 0;
   // A packet may have the ring replaced under the loop.
   while (work < budget && rx.nextToClean !== rx.nextToDevice && nic.rx === rx) {
     const i = rx.nextToClean & rx.mask;
     const flags = words[i * DESC_WORDS + DESC_FLAGS];
     const plain = (flags & DESC_EOP) !== 0 && words[i * DESC_WORDS + DESC_ORDER] === 0;
-    const skb = plain ? takeBuffer(nic, rx, i) : nicTakeFrame(nic, rx);
+    const skb = plain ? takeBuffer(pool, dev, rx, i) : nicTakeFrame(nic, rx);
     work++;
     if ((flags & DESC_FCS_ERROR) !== 0) {
       badFcs(nic, skb);
       continue;
     }
-    const stats = dev.stats;
-    stats.rxPackets++;
-    stats.rxBytes += skb.len;
+    packets++;
+    bytes += skb.len;
     if ((flags & DESC_CSUM_OK) !== 0) skb.ipSummed = CHECKSUM_UNNECESSARY;
     if ((nic.bus.mask & G_NAPI) !== 0) nic.bus.hit(nic.tp.rxFrame, skb, 1 + skb.nrFrags, work, nic);
     const reason = dev.headerOps.parse(skb, dev);
     if (reason === 0) napi.groReceive(skb);
     else badHeader(nic, skb, reason);
   }
+  dev.stats.rxPackets += packets;
+  dev.stats.rxBytes += bytes;
   if (nic.opened) nic.allocRxBuffers();
   return work;
 }
@@ -99,7 +103,7 @@ export function nicTakeFrame(nic: Nic, rx: NicRing): SkBuff {
   const d = i * DESC_WORDS;
   const order = rx.words[d + DESC_ORDER];
   const eop = (rx.words[d + DESC_FLAGS] & DESC_EOP) !== 0;
-  const skb = takeBuffer(nic, rx, i);
+  const skb = takeBuffer(nic.machine.skbs, nic.dev, rx, i);
   if ((order & NIC_GSO) !== 0) takeOffload(rx, i, skb, order);
   if ((order & NIC_JUMBO) !== 0) takeJumbo(nic, skb, rx.parts[i]);
   else if (!eop) takeRest(rx, skb);
@@ -107,16 +111,16 @@ export function nicTakeFrame(nic: Nic, rx: NicRing): SkBuff {
 }
 
 /** An skb around the buffer of descriptor `i`, the next to clean: a whole frame, or its beginning. */
-function takeBuffer(nic: Nic, rx: NicRing, i: number): SkBuff {
+function takeBuffer(pool: SkbPool, dev: NetDevice, rx: NicRing, i: number): SkBuff {
   const words = rx.words;
   const d = i * DESC_WORDS;
-  const skb = nic.machine.skbs.build(rx.slab[i]!, words[d + DESC_PAGE], BUFFER);
+  const skb = pool.build(rx.slab[i]!, words[d + DESC_PAGE], BUFFER);
   const at = words[d + DESC_ADDR];
   const len = words[d + DESC_LEN];
   skb.data = at;
   skb.tail = at + len;
   skb.len = len;
-  skb.dev = nic.dev;
+  skb.dev = dev;
   // A frame that no skb of this machine sent keeps the number that it was given here.
   if (words[d + DESC_ID] !== 0) {
     skb.id = words[d + DESC_ID];

@@ -140,6 +140,10 @@ export class Nic implements Disposable {
   jumbo: NicRing | null = null;
   /** Receive buffers of the frame that the device is writing. */
   buffers = 0;
+  /** Frames that the batch of the moment copied here and has not counted in the ledger yet. */
+  moves = 0;
+  /** Their bytes. */
+  movedBytes = 0;
   /** Longest frame that the device takes. */
   maxFrame: number;
   /** Free transmit descriptors below which the queue is stopped. Linux: DESC_NEEDED. */

@@ -79,7 +79,7 @@ function ignoreDf(pmtudisc: number): boolean {
 
 /** The MTU for a datagram: the path's, or the device's for who probes. Linux: ip_setup_cork(). */
 function corkMtu(st: Ipv4State, cork: IpCork, dst: Dst): number {
-  return Math.min(cork.pmtudisc < IP_PMTUDISC_PROBE ? st.fib.mtu(dst) : dst.dev.mtu, IP_MAX_MTU);
+  return cork.pmtudisc < IP_PMTUDISC_PROBE ? st.fib.mtu(dst) : Math.min(dst.dev.mtu, IP_MAX_MTU);
 }
 
 /**
