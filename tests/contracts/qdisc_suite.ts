@@ -28,6 +28,8 @@ export interface QdiscCase {
   options: (packets: number) => Record<string, unknown>;
   /** Packets of one priority leave as they came. Default true. */
   fifo?: boolean;
+  /** A full one refuses the newcomer; false: it drops something else. Default true. */
+  tailDrop?: boolean;
 }
 
 /** A device whose driver can be told to refuse. */
@@ -109,13 +111,7 @@ export function qdiscSuite(c: QdiscCase): void {
     out.consume();
   });
 
-  test("a full one drops, says so, and counts with Linux's reason", (b) => {
-    const codes = Array.from({ length: 10 }, () => b.q.ops.enqueue(b.packet(60), b.q));
-    assertEquals(codes.filter((rc) => rc === NET_XMIT_SUCCESS).length, 4);
-    assertEquals(codes.filter((rc) => rc === NET_XMIT_DROP).length, 6);
-    assertEquals([b.q.qlen, b.q.backlog, b.q.drops], [4, 240, 6]);
-    assertEquals(b.net.dropTable(), { QDISC_DROP: 6 });
-  });
+  if (c.tailDrop !== false) tailDropTests(test);
 
   test("reset drops all and leaves it empty and usable", (b) => {
     for (let i = 0; i < 3; i++) b.q.ops.enqueue(b.packet(60, i), b.q);
@@ -152,15 +148,6 @@ export function qdiscSuite(c: QdiscCase): void {
     assertEquals(b.net.drops.size, 0);
   });
 
-  test("a stopped queue holds its limit, the rest is dropped at the sender", (b) => {
-    b.busy = true;
-    const codes = Array.from({ length: 8 }, (_, i) => devQueueXmit(b.packet(60 + i)));
-    assertEquals(codes.filter((rc) => rc === NET_XMIT_DROP).length, 3);
-    b.wake();
-    assertEquals(b.sent, [60, 61, 62, 63, 64]);
-    assertEquals(b.q.drops, 3);
-  });
-
   test("a device that goes down loses what waits, counted", (b) => {
     b.busy = true;
     for (let i = 0; i < 3; i++) devQueueXmit(b.packet(60));
@@ -184,5 +171,25 @@ export function qdiscSuite(c: QdiscCase): void {
     b.net.setQdisc(other, c.kind, c.options(4));
     b.q.ops.enqueue(b.packet(60), b.q);
     assertEquals([b.q.qlen, other.txq[0].qdisc!.qlen], [1, 0]);
+  });
+}
+
+/** What a full one does that refuses the newcomer. */
+function tailDropTests(test: (name: string, fn: (b: QdiscBed) => void) => void): void {
+  test("a full one drops, says so, and counts with Linux's reason", (b) => {
+    const codes = Array.from({ length: 10 }, () => b.q.ops.enqueue(b.packet(60), b.q));
+    assertEquals(codes.filter((rc) => rc === NET_XMIT_SUCCESS).length, 4);
+    assertEquals(codes.filter((rc) => rc === NET_XMIT_DROP).length, 6);
+    assertEquals([b.q.qlen, b.q.backlog, b.q.drops], [4, 240, 6]);
+    assertEquals(b.net.dropTable(), { QDISC_DROP: 6 });
+  });
+
+  test("a stopped queue holds its limit, the rest is dropped at the sender", (b) => {
+    b.busy = true;
+    const codes = Array.from({ length: 8 }, (_, i) => devQueueXmit(b.packet(60 + i)));
+    assertEquals(codes.filter((rc) => rc === NET_XMIT_DROP).length, 3);
+    b.wake();
+    assertEquals(b.sent, [60, 61, 62, 63, 64]);
+    assertEquals(b.q.drops, 3);
   });
 }

@@ -36,3 +36,8 @@ const TOS2PRIO = Int8Array.of(0, 0, 0, 0, 2, 2, 2, 2, 6, 6, 6, 6, 4, 4, 4, 4);
 export function rtTos2priority(tos: number): number {
   return TOS2PRIO[(tos & IPTOS_TOS_MASK) >> 1];
 }
+
+export type { FqCodelOptions } from "./fq_codel.ts";
+export type { NetemOptions } from "./netem.ts";
+export type { TbfOptions } from "./tbf.ts";
+export { parsePercent, parseRate, parseSize, parseTime } from "./units.ts";

@@ -1,6 +1,6 @@
 /**
- * Queue disciplines between the stack and the driver: pfifo_fast, Linux's default of three bands by priority, and
- * pfifo. Linux: net/sched/sch_generic.c, net/sched/sch_fifo.c.
+ * Queue disciplines between the stack and the driver: pfifo_fast, Linux's default of three bands by priority; pfifo;
+ * tbf, which holds to a rate; fq_codel, which keeps queues short and fair; netem, a bad network. Linux: net/sched/.
  *
  * With this plugin in a net, every device whose `txQueueLen` is not 0 gets pfifo_fast when it comes up; another kind is
  * chosen with `net.setQdisc(dev, kind, options)`, as with `tc qdisc replace dev DEV root KIND`. A packet waits in it only
@@ -30,17 +30,19 @@
  */
 import type { Plugin } from "../../../core/mod.ts";
 import { pfifoFastOps, pfifoOps } from "./fifo.ts";
+import { fqCodelOps } from "./fq_codel.ts";
+import { netemOps } from "./netem.ts";
+import { tbfOps } from "./tbf.ts";
 
 export * from "./contract.ts";
 
-/** pfifo_fast and pfifo for the devices of a net. */
+/** The disciplines above for the devices of a net. */
 export function qdisc(): Plugin {
   return {
     name: "qdisc",
     api: 1,
     setup(net) {
-      net.registerQdisc(pfifoFastOps());
-      net.registerQdisc(pfifoOps());
+      for (const ops of [pfifoFastOps(), pfifoOps(), tbfOps(), fqCodelOps(), netemOps()]) net.registerQdisc(ops);
     },
   };
 }

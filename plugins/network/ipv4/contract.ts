@@ -108,10 +108,19 @@ export interface Ipv4 {
    */
   sendSkb(skb: SkBuff, cork: IpCork): number;
   /**
-   * For TCP and ICMP: pushes an IP header and sends a packet that is routed: `skb.dst` is set.
-   * Returns as sendSkb. Linux: ip_queue_xmit(). Takes ownership of `skb`.
+   * For TCP and ICMP: pushes an IP header and sends a packet that is routed: `skb.dst` is set. `ident`: as
+   * {@linkcode IpCork.ident}; without it, chosen here. Returns as sendSkb. Linux: ip_queue_xmit(). Takes ownership of `skb`.
    */
-  queueXmit(skb: SkBuff, saddr: number, daddr: number, protocol: number, tos: number, ttl: number, df: boolean): number;
+  queueXmit(
+    skb: SkBuff,
+    saddr: number,
+    daddr: number,
+    protocol: number,
+    tos: number,
+    ttl: number,
+    df: boolean,
+    ident?: number,
+  ): number;
   /** Sends a packet with its IP header complete and skb.dst set: LOCAL_OUT, output. Linux: ip_local_out(). Takes ownership of `skb`. */
   localOut(skb: SkBuff): number;
   /**

@@ -81,8 +81,8 @@ function makeOps(st: Ipv4State): Ipv4 {
   return {
     makeSkb: (cork) => ipMakeSkb(st, cork),
     sendSkb: (skb, cork) => ipSendSkb(st, skb, cork),
-    queueXmit: (skb, saddr, daddr, protocol, tos, ttl, df) =>
-      ipQueueXmit(st, skb, saddr, daddr, protocol, tos, ttl, df),
+    queueXmit: (skb, saddr, daddr, protocol, tos, ttl, df, ident) =>
+      ipQueueXmit(st, skb, saddr, daddr, protocol, tos, ttl, df, ident),
     localOut: (skb) => ipLocalOut(st, skb),
     defrag: (skb, user) => ipDefrag(st, skb, user),
     selectIdent: (saddr, daddr, protocol, segs) => st.idents.select(saddr, daddr, protocol, segs),

@@ -241,6 +241,7 @@ export function ipQueueXmit(
   tos: number,
   ttl: number,
   df: boolean,
+  ident: number = -1,
 ): number {
   if (!skb.cowHead(IP_HLEN)) {
     st.mib.ip.OutDiscards++;
@@ -249,7 +250,7 @@ export function ipQueueXmit(
   }
   if (protocol === IPPROTO_ICMP) icmpOutCount(st.mib, skb.view.getUint8(skb.data));
   if (skb.transportHeader < 0) skb.transportHeader = skb.data;
-  const id = selectIdent(st, skb, saddr, daddr, protocol, df);
+  const id = ident >= 0 ? ident : selectIdent(st, skb, saddr, daddr, protocol, df);
   pushHeader(skb, IP_HLEN, saddr, daddr, protocol, tos, ttl !== 0 ? ttl : st.conf.defaultTtl, id, df);
   if (skb.priority === 0) skb.priority = rtTos2priority(tos);
   return ipLocalOut(st, skb);

@@ -5,14 +5,16 @@ const ETH_P_ARP = 0x0806;
 
 /**
  * `cells` characters, each `cell` bytes, starting `from` bytes behind the head. `·` is headroom; `E` link, `I` network,
- * `U` transport header, `A` ARP, `▒` payload. Lower case: stripped already, still in memory.
+ * `U` transport header, `A` ARP, `▒` payload, `░` payload that is only referred to (frags). Lower case: stripped already,
+ * still in memory.
  */
 export function bar(layout: JourneyLayout, from: number, cells: number, cell: number): string {
   let out = "";
-  const more = layout.tail > from + cells * cell;
+  const end = layout.tail + layout.dataLen;
+  const more = end > from + cells * cell;
   for (let i = 0; i < cells; i++) {
     const at = from + i * cell + cell / 2;
-    out += more && i === cells - 1 ? "…" : at >= layout.tail ? " " : letter(layout, at);
+    out += more && i === cells - 1 ? "…" : at >= end ? " " : at >= layout.tail ? "░" : letter(layout, at);
   }
   return out;
 }
@@ -24,7 +26,9 @@ function letter(l: JourneyLayout, at: number): string {
 }
 
 function header(l: JourneyLayout, at: number): string {
-  if (l.transport >= 0 && l.transport > l.network && at >= l.transport) return at < l.transport + 8 ? "U" : "";
+  if (l.transport >= 0 && l.transport > l.network && at >= l.transport) {
+    return at < l.transport + l.transportLen ? "U" : "";
+  }
   if (l.network >= 0 && at >= l.network && l.network >= l.mac) {
     if (l.protocol === ETH_P_ARP) return at < l.network + 28 ? "A" : "";
     return at < (l.transport > l.network ? l.transport : l.network + 20) ? "I" : "";

@@ -35,10 +35,40 @@ export interface JourneyLayout {
   readonly network: number;
   /** Transport header, -1: unknown. */
   readonly transport: number;
+  /** Bytes of the transport header: of TCP with its options, else 8. */
+  readonly transportLen: number;
   /** EtherType in host order, 0: unknown. */
   readonly protocol: number;
   /** The head is shared with a clone. */
   readonly cloned: boolean;
+}
+
+/** The TCP header of a packet. */
+export interface JourneySegment {
+  /** Source, int32. */
+  readonly saddr: number;
+  /** Source port. */
+  readonly sport: number;
+  /** Destination, int32. */
+  readonly daddr: number;
+  /** Destination port. */
+  readonly dport: number;
+  /** Sequence number, int32. */
+  readonly seq: number;
+  /** Acknowledgement number, int32. */
+  readonly ack: number;
+  /** Window as it stands in the header. */
+  readonly window: number;
+  /** `SYN`, `ACK`, ... */
+  readonly flags: readonly string[];
+  /** Bytes of the header, options included. */
+  readonly doff: number;
+  /** Payload bytes. */
+  readonly len: number;
+  /** SACK blocks, [start, end). */
+  readonly sacks: readonly (readonly [number, number])[];
+  /** `ACK+PSH, 100 bytes`. */
+  readonly brief: string;
 }
 
 /** One event. */
@@ -65,6 +95,8 @@ export interface JourneyRecord {
   readonly layout: JourneyLayout | null;
   /** The packet in one line: `UDP 10.0.0.1:4096 > 10.0.0.2:7 len 32`. "" while its headers are unknown. */
   readonly packet: string;
+  /** Its TCP header, null: it has none, or it is not known yet. */
+  readonly segment: JourneySegment | null;
   /** Device, or "". */
   readonly dev: string;
   /** First number of the event; the tracepoint's doc says what it is. */
@@ -127,6 +159,14 @@ export interface JourneyOptions {
   nets?: readonly string[];
   /** Only tracepoints whose name passes. Default: all. */
   filter?: (point: string) => boolean;
+}
+
+/** How a ladder is drawn. */
+export interface LadderOptions {
+  /** ANSI colours. Default false. */
+  color?: boolean;
+  /** Columns, at least 60. Default 120. */
+  width?: number;
 }
 
 /** How a journey is drawn. */

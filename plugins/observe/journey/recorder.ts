@@ -18,11 +18,13 @@ import type {
   JourneyOptions,
   JourneyPacket,
   JourneyRecord,
+  LadderOptions,
   RenderOptions,
 } from "./contract.ts";
 import { groupPackets } from "./packets.ts";
 import { renderJourney } from "./render.ts";
-import { summarize } from "./summary.ts";
+import { summarize, tcpSegment } from "./summary.ts";
+import { renderLadder } from "./ladder.ts";
 
 const DEFAULT_LIMIT = 10_000;
 /** Netfilter's tracepoint of one hook: `b` is its verdict. */
@@ -113,6 +115,11 @@ export class Journey implements Disposable {
     return head + renderJourney(this.records(), options);
   }
 
+  /** The TCP connections as ladders: time runs down, each segment is an arrow from host to host. */
+  ladder(options: LadderOptions = {}): string {
+    return renderLadder(this.records(), options);
+  }
+
   /** One JSON object a line, for programs. */
   jsonLines(): string {
     return this.records().map((r) => JSON.stringify(r) + "\n").join("");
@@ -147,6 +154,7 @@ export class Journey implements Disposable {
     if (this.#nets !== null && net !== "" && !this.#nets.includes(net)) return;
     const cpu = machine.cpu;
     const copies = this.#copies.splice(0);
+    const segment = skb === null ? null : tcpSegment(skb);
     const record: Draft = {
       seq: 0,
       time: machine.now,
@@ -157,8 +165,9 @@ export class Journey implements Disposable {
       linux: def.linux,
       id: skb?.id ?? 0,
       cause: skb?.cause ?? 0,
-      layout: skb === null ? null : layoutOf(skb),
+      layout: skb === null ? null : layoutOf(skb, segment?.doff ?? 8),
       packet: skb === null ? "" : summarize(skb),
+      segment,
       dev: skb?.dev?.name ?? deviceOf(obj),
       a,
       b,
@@ -197,7 +206,7 @@ export class Journey implements Disposable {
 }
 
 /** Borrows `skb`. */
-function layoutOf(skb: SkBuff): JourneyLayout {
+function layoutOf(skb: SkBuff, transportLen: number): JourneyLayout {
   const at = (position: number): number => position < 0 ? -1 : position - skb.head;
   return {
     head: skb.head,
@@ -209,6 +218,7 @@ function layoutOf(skb: SkBuff): JourneyLayout {
     mac: at(skb.macHeader),
     network: at(skb.networkHeader),
     transport: at(skb.transportHeader),
+    transportLen,
     protocol: skb.protocol,
     cloned: skb.cloned,
   };

@@ -8,7 +8,8 @@ import { bar } from "./bar.ts";
 import { type Paint, paint } from "./color.ts";
 import type { JourneyRecord, RenderOptions } from "./contract.ts";
 import { remark } from "./remarks.ts";
-import { type Step, stepOf } from "./steps.ts";
+import type { Step } from "./step.ts";
+import { stepOf } from "./steps.ts";
 
 /** Bytes that the picture of a buffer shows: all headers and some payload. */
 const BAR_BYTES = 88;

@@ -5,39 +5,8 @@
 import { ERRNO, errnoName } from "../../../core/mod.ts";
 import { ipToString } from "../../network/inet/contract.ts";
 import type { JourneyRecord } from "./contract.ts";
-
-/** How one event is told. */
-export interface Step {
-  /** The sentence. */
-  readonly text: (r: JourneyRecord) => string;
-  /** `down`: towards the wire; `up`: towards the reader; `machine`: neither. */
-  readonly way: "down" | "up" | "machine";
-  /** Numbers of claims. */
-  readonly claims: readonly string[];
-  /** It has no packet and belongs to the packet that follows. */
-  readonly begins?: boolean;
-  /** A remark by name. */
-  readonly remark?: string;
-}
-
-interface More {
-  begins?: boolean;
-  remark?: string;
-}
-
-function step(
-  way: Step["way"],
-  claims: string,
-  text: string | ((r: JourneyRecord) => string),
-  more: More = {},
-): Step {
-  return {
-    text: typeof text === "string" ? () => text : text,
-    way,
-    claims: claims === "" ? [] : claims.split(" "),
-    ...more,
-  };
-}
+import { row as step, type Step } from "./step.ts";
+import { TCP_STEPS } from "./steps_tcp.ts";
 
 const SOFTIRQS: Readonly<Record<number, string>> = { 2: "NET_TX", 3: "NET_RX" };
 const softirq = (n: number): string => SOFTIRQS[n] ?? `softirq ${n}`;
@@ -228,7 +197,14 @@ const SOCKET = Object.freeze({
   }),
 });
 
-const STEPS: Readonly<Record<string, Step>> = Object.freeze({ ...IRQ, ...DEVICE, ...NETFILTER, ...NETWORK, ...SOCKET });
+const STEPS: Readonly<Record<string, Step>> = Object.freeze({
+  ...IRQ,
+  ...DEVICE,
+  ...NETFILTER,
+  ...NETWORK,
+  ...SOCKET,
+  ...TCP_STEPS,
+});
 
 /** Whether a tracepoint has words of its own. */
 export function hasStep(point: string): boolean {

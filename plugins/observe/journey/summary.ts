@@ -1,6 +1,8 @@
 /** A packet in one line, read from whatever headers are known so far. */
 import { macToString, type SkBuff } from "../../../core/mod.ts";
 import { ipToString } from "../../network/inet/contract.ts";
+import type { JourneySegment } from "./contract.ts";
+import { segmentOf } from "./segment.ts";
 
 const ETH_P_IP = 0x0800;
 const ETH_P_ARP = 0x0806;
@@ -29,6 +31,15 @@ export function summarize(skb: SkBuff): string {
   return skb.protocol === 0 ? "" : `EtherType 0x${skb.protocol.toString(16).padStart(4, "0")}`;
 }
 
+/** The TCP header of a packet as data; null: it has none, or it is not known yet. Borrows `skb`. */
+export function tcpSegment(skb: SkBuff): JourneySegment | null {
+  const at = skb.networkHeader;
+  if (at < skb.head || at + 20 > skb.tail || skb.protocol !== ETH_P_IP || skb.bytes[at] >>> 4 !== 4) return null;
+  const v = skb.view;
+  if (v.getUint8(at + 9) !== 6 || (v.getUint16(at + 6) & 0x1fff) !== 0) return null;
+  return segmentOf(skb, at, at + (v.getUint8(at) & 15) * 4);
+}
+
 function arp(skb: SkBuff, at: number): string {
   if (at + 28 > skb.tail) return "";
   const v = skb.view;
@@ -55,6 +66,8 @@ function ipv4(skb: SkBuff, at: number): string {
   if (protocol === 17 && l4 + 8 <= skb.tail) {
     return `UDP ${src}:${v.getUint16(l4)} > ${dst}:${v.getUint16(l4 + 2)}, ${v.getUint16(l4 + 4) - 8} bytes${part}`;
   }
+  const segment = protocol === 6 ? segmentOf(skb, at, l4) : null;
+  if (segment !== null) return `TCP ${src}:${segment.sport} > ${dst}:${segment.dport} ${segment.brief}${part}`;
   if (protocol === 1 && l4 + 8 <= skb.tail) return `ICMP ${src} > ${dst} ${icmp(v, l4)}${part}`;
   return `IPv4 ${src} > ${dst} protocol ${protocol}${part}`;
 }

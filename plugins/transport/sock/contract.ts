@@ -9,6 +9,7 @@ import type { Dst } from "../../network/fib/contract.ts";
 
 export * from "./datagram.ts";
 export * from "./error_queue.ts";
+export * from "./hash.ts";
 export * from "./ip_options.ts";
 export * from "./port.ts";
 export * from "./queue.ts";

@@ -13,9 +13,9 @@ import {
 import { INET, type Inet, IPPROTO_UDP, type SnmpMib } from "../../network/inet/contract.ts";
 import { FIB, type Fib } from "../../network/fib/contract.ts";
 import { type IpCork, IPV4, type Ipv4, newIpCork } from "../../network/ipv4/contract.ts";
-import type { Sock } from "../sock/contract.ts";
+import { HashNode, type Sock } from "../sock/contract.ts";
 import { UDP_HLEN } from "./header.ts";
-import { HashNode, type ReuseportGroup, UdpTable } from "./table.ts";
+import { type ReuseportGroup, UdpTable } from "./table.ts";
 
 /** What `cork.buf` holds between sends. */
 export const NO_BYTES: Uint8Array<ArrayBuffer> = new Uint8Array(0);
@@ -27,9 +27,9 @@ export class UdpSock {
   /** Describes the datagram that is being sent; reused. */
   readonly cork: IpCork;
   /** Place in the table of ports. */
-  readonly portNode: HashNode = new HashNode(this);
+  readonly portNode: HashNode<UdpSock> = new HashNode<UdpSock>(this);
   /** Place in the table of bound or of connected sockets. */
-  readonly keyNode: HashNode = new HashNode(this);
+  readonly keyNode: HashNode<UdpSock> = new HashNode<UdpSock>(this);
   /** `keyNode` is in the table of connected sockets. */
   inConnected = false;
   /** SO_REUSEPORT's group. */

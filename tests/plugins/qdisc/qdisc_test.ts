@@ -6,8 +6,16 @@ import { qdiscBed, type QdiscCase, qdiscSuite } from "../../contracts/qdisc_suit
 const PFIFO_FAST: QdiscCase = { kind: "pfifo_fast", plugin: qdisc, options: () => ({}) };
 const PFIFO: QdiscCase = { kind: "pfifo", plugin: qdisc, options: (limit) => ({ limit }) };
 
-qdiscSuite(PFIFO_FAST);
-qdiscSuite(PFIFO);
+const TBF: QdiscCase = {
+  kind: "tbf",
+  plugin: qdisc,
+  // Bytes, so that what the suite sends is as many packets.
+  options: (limit) => ({ rate: "1gbit", burst: "1mb", limit: limit * 72 }),
+};
+const FQ_CODEL: QdiscCase = { kind: "fq_codel", plugin: qdisc, options: (limit) => ({ limit }), tailDrop: false };
+const NETEM: QdiscCase = { kind: "netem", plugin: qdisc, options: (limit) => ({ limit }) };
+
+for (const kind of [PFIFO_FAST, PFIFO, TBF, FQ_CODEL, NETEM]) qdiscSuite(kind);
 
 Deno.test("qdisc: a device that comes up gets pfifo_fast, one without a queue length gets none [T14]", () => {
   using machine = new Machine({ debug: true, strict: true });

@@ -10,11 +10,11 @@ import {
   SOL_SOCKET,
 } from "../../../plugins/transport/sock/mod.ts";
 import { UDP } from "../../../plugins/transport/udp/mod.ts";
-import { HashNode, SockHash } from "../../../plugins/transport/udp/table.ts";
+import { HashNode, SockHash } from "../../../plugins/transport/sock/contract.ts";
 import type { UdpSock } from "../../../plugins/transport/udp/state.ts";
 import { ip, recv, to, TwoHosts } from "../sock/fake_ip.ts";
 
-const chain = (hash: SockHash, a: number, b: number, c: number): HashNode[] => {
+const chain = (hash: SockHash<UdpSock>, a: number, b: number, c: number): HashNode<UdpSock>[] => {
   const out = [];
   for (let n = hash.find(a, b, c); n !== null; n = n.next) out.push(n);
   return out;
@@ -24,9 +24,9 @@ Deno.test("the hash table does what a Map of lists does", () => {
   const key = fc.tuple(fc.integer({ min: 0, max: 7 }), fc.integer({ min: 0, max: 3 }), fc.integer({ min: 0, max: 2 }));
   const step = fc.record({ add: fc.boolean(), front: fc.boolean(), at: fc.nat(63), key });
   fc.assert(fc.property(fc.integer(), fc.array(step, { maxLength: 300 }), (seed, steps) => {
-    const hash = new SockHash(virtualPlatform(seed));
+    const hash = new SockHash<UdpSock>(virtualPlatform(seed));
     const nodes = Array.from({ length: 64 }, () => new HashNode({} as UdpSock));
-    const model = new Map<string, HashNode[]>();
+    const model = new Map<string, HashNode<UdpSock>[]>();
     for (const s of steps) {
       const node = nodes[s.at];
       if (!s.add) {

@@ -1,0 +1,138 @@
+/**
+ * tbf: a token bucket. Packets leave at a rate, bursts up to the bucket pass at once. Linux: net/sched/sch_tbf.c,
+ * tc-tbf(8).
+ */
+import {
+  DROP,
+  HrTimer,
+  type Machine,
+  NET_XMIT_DROP,
+  NET_XMIT_SUCCESS,
+  netifSchedule,
+  type Qdisc,
+  type QdiscOps,
+  SkbQueue,
+  type SkBuff,
+} from "../../../core/mod.ts";
+import { parseRate, parseSize, parseTime } from "./units.ts";
+
+/** What `tc qdisc add dev DEV root tbf rate R burst B latency T` says. */
+export interface TbfOptions {
+  /** Tokens come at this rate: `20mbit`. */
+  rate: string | number;
+  /** Bytes that pass at once: `32kb`. A packet that is larger is never sent. */
+  burst: string | number;
+  /** Bytes that wait at most. */
+  limit?: string | number;
+  /** The same as time: how long a packet waits at most. One of both. */
+  latency?: string | number;
+  /** Bound of the rate within a burst. */
+  peakrate?: string | number;
+  /** Bytes of the bucket of the peak rate: the largest packet. Default 1514 + 64. */
+  mtu?: string | number;
+}
+
+const KNOWN = ["rate", "burst", "limit", "latency", "peakrate", "mtu"];
+
+class Tbf {
+  readonly machine: Machine;
+  readonly watchdog: HrTimer;
+  readonly queue: SkbQueue = new SkbQueue();
+  /** Bytes per ns. */
+  readonly rate: number;
+  readonly burst: number;
+  readonly peak: number;
+  readonly mtu: number;
+  readonly limit: number;
+  tokens: number;
+  peakTokens: number;
+  /** When the tokens were counted last. */
+  checked: number;
+
+  constructor(q: Qdisc, o: TbfOptions) {
+    const machine = q.dev.net.machine;
+    this.machine = machine;
+    this.rate = parseRate(o.rate, "tbf's rate") / 8e9;
+    this.burst = parseSize(o.burst, "tbf's burst");
+    this.peak = o.peakrate === undefined ? 0 : parseRate(o.peakrate, "tbf's peakrate") / 8e9;
+    this.mtu = o.mtu === undefined ? 1578 : parseSize(o.mtu, "tbf's mtu");
+    this.limit = o.limit !== undefined
+      ? parseSize(o.limit, "tbf's limit")
+      : this.rate * parseTime(o.latency ?? "0ms", "tbf's latency") + this.burst;
+    this.tokens = this.burst;
+    this.peakTokens = this.mtu;
+    this.checked = machine.now;
+    this.watchdog = new HrTimer(() => netifSchedule(q, machine));
+  }
+}
+
+/** Linux: tbf_enqueue(), net/sched/sch_tbf.c. Takes ownership of `skb`. */
+function tbfEnqueue(skb: SkBuff, q: Qdisc): number {
+  const t = q.priv as Tbf;
+  if (skb.len > t.burst || (t.peak > 0 && skb.len > t.mtu) || q.backlog + skb.len > t.limit) {
+    q.drops++;
+    q.dev.net.drop(skb, DROP.QDISC_DROP);
+    return NET_XMIT_DROP;
+  }
+  q.qlen++;
+  q.backlog += skb.len;
+  t.queue.enqueue(skb);
+  return NET_XMIT_SUCCESS;
+}
+
+/** Linux: tbf_dequeue(), net/sched/sch_tbf.c. */
+function tbfDequeue(q: Qdisc): SkBuff | null {
+  const t = q.priv as Tbf;
+  const skb = t.queue.head;
+  if (skb === null) return null;
+  const now = t.machine.now;
+  const passed = now - t.checked;
+  const tokens = Math.min(t.burst, t.tokens + passed * t.rate) - skb.len;
+  const peak = t.peak === 0 ? 0 : Math.min(t.mtu, t.peakTokens + passed * t.peak) - skb.len;
+  if (tokens >= 0 && peak >= 0) {
+    t.checked = now;
+    t.tokens = tokens;
+    t.peakTokens = peak;
+    t.queue.dequeue();
+    q.qlen--;
+    q.backlog -= skb.len;
+    return skb;
+  }
+  // A little late rather than a little early: early, it would only find itself short of a token again.
+  const wait = Math.max(tokens < 0 ? -tokens / t.rate : 0, peak < 0 ? -peak / t.peak : 0);
+  t.machine.hrtimers.start(t.watchdog, now + Math.ceil(wait) + 1);
+  return null;
+}
+
+function tbfReset(q: Qdisc): number {
+  const t = q.priv as Tbf;
+  const held = t.queue.qlen;
+  for (let skb = t.queue.dequeue(); skb !== null; skb = t.queue.dequeue()) q.dev.net.drop(skb, DROP.QUEUE_PURGE);
+  t.machine.hrtimers.cancel(t.watchdog);
+  t.tokens = t.burst;
+  t.peakTokens = t.mtu;
+  t.checked = t.machine.now;
+  q.qlen = 0;
+  q.backlog = 0;
+  return held;
+}
+
+/** tbf. Options: {@linkcode TbfOptions}; one that makes no sense is a TypeError, an unknown or missing one is refused. */
+export function tbfOps(): QdiscOps {
+  return {
+    name: "tbf",
+    canBypass: false,
+    init: (q, options) => {
+      const o = options as unknown as TbfOptions;
+      const known = Object.keys(options).every((name) => KNOWN.includes(name));
+      if (!known || o.rate === undefined || o.burst === undefined) return false;
+      if ((o.limit === undefined) === (o.latency === undefined)) return false;
+      const t = new Tbf(q, o);
+      q.priv = t;
+      return t.rate > 0 && t.burst > 0;
+    },
+    enqueue: tbfEnqueue,
+    dequeue: tbfDequeue,
+    reset: tbfReset,
+  };
+}
