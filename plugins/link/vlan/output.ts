@@ -9,7 +9,8 @@ const { devQueueXmit, DROP, NETDEV_TX_OK } = core;
 const { ETH_HLEN, VLAN_HLEN } = ethernetHeader;
 
 /**
- * Linux: vlan_dev_hard_start_xmit(), net/8021q/vlan_dev.c. Takes ownership of `skb`: a device below that is full drops it.
+ * Linux: vlan_dev_hard_start_xmit(), net/8021q/vlan_dev.c. Takes ownership of `skb`. A device below that is full
+ * drops it.
  */
 export function vlanXmit(vlan: VlanDev, skb: SkBuff): number {
   const { dev, real } = vlan;

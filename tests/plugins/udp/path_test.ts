@@ -233,7 +233,8 @@ Deno.test("a datagram costs no memory: nothing is allocated at steady state", ()
   run(100_000);
   const N = 10_000;
   let least = Infinity;
-  for (let round = 0; round < 8; round++) {
+  // Until the host has compiled all of it for good: on a busy machine that takes a while. Cold code boxes numbers.
+  for (let round = 0; round < 200 && least >= 2; round++) {
     const before = Deno.memoryUsage().heapUsed;
     run(N);
     const used = Deno.memoryUsage().heapUsed - before;
