@@ -77,13 +77,16 @@ export abstract class Clock extends Timers {
     this.#jump(end);
   }
 
-  /** Runs the next timer. False: there is none that keeps time running. A TypeError on a real platform. */
+  /**
+   * Runs the next timer. False: there is none that keeps time running. A deferrable one does not, but fires at its time
+   * as long as another does. A TypeError on a real platform.
+   */
   step(): boolean {
     this.#virtual();
     this.drain();
-    const next = this.nextTimer(false);
-    if (next !== Infinity) this.#jump(next);
-    return next !== Infinity;
+    if (this.nextTimer(false) === Infinity) return false;
+    this.#jump(this.nextTimer(true));
+    return true;
   }
 
   /** Runs until only deferrable timers are left, for at most `limit` ns: an hour. A TypeError on a real platform. */
