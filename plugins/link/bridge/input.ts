@@ -15,7 +15,7 @@ import { stpRcv } from "./stp_bpdu.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
 const { DROP, IFF_UP, netifReceiveSkb, PACKET_HOST, PACKET_OTHERHOST, RX_HANDLER_CONSUMED } = core;
-const { ETH_HLEN, ETH_P_8021Q, isMulticastEther, VLAN_HLEN, VLAN_VID_MASK } = ethernetHeader;
+const { ETH_P_8021Q, isMulticastEther, skbVlanUntag, VLAN_HLEN, VLAN_VID_MASK } = ethernetHeader;
 
 /** High half and first bytes of the group addresses that no bridge forwards: 01:80:c2:00:00:0x. */
 const LINK_LOCAL_HI = 0x0180;
@@ -88,7 +88,7 @@ export function brPassUp(br: BridgeState, skb: SkBuff, vid: number): void {
     return;
   }
   // The bridge's own VLAN without a tag: its device sees a plain frame.
-  if (vid !== 0 && vid === br.self.pvid && skb.protocol === ETH_P_8021Q && !untag(skb)) {
+  if (vid !== 0 && vid === br.self.pvid && skb.protocol === ETH_P_8021Q && !skbVlanUntag(skb)) {
     dev.net.drop(skb, DROP.NOMEM);
     return;
   }
@@ -101,18 +101,4 @@ export function brPassUp(br: BridgeState, skb: SkBuff, vid: number): void {
   dev.stats.rxPackets++;
   dev.stats.rxBytes += skb.len;
   netifReceiveSkb(skb);
-}
-
-/** Takes the tag off: addresses up by four bytes. False: no memory. Borrows `skb`. Linux: skb_vlan_untag(). */
-export function untag(skb: SkBuff): boolean {
-  if (!skb.mayPull(VLAN_HLEN) || !skb.cowHead(0)) return false;
-  const view = skb.view;
-  const mac = skb.data - ETH_HLEN;
-  skb.protocol = view.getUint16(skb.data + 2);
-  view.setInt32(mac + 12, view.getInt32(mac + 8));
-  view.setInt32(mac + 8, view.getInt32(mac + 4));
-  view.setInt32(mac + 4, view.getInt32(mac));
-  skb.pull(VLAN_HLEN);
-  skb.macHeader = mac + VLAN_HLEN;
-  return true;
 }

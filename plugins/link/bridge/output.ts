@@ -6,7 +6,7 @@ import { BR_STATE_FORWARDING, type BridgeState, type Port } from "./state.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
 const { devQueueXmit, DROP, IFF_UP, NETDEV_TX_OK } = core;
-const { ETH_HLEN, ETH_P_8021Q, isMulticastEther, VLAN_HLEN, VLAN_VID_MASK } = ethernetHeader;
+const { ETH_HLEN, ETH_P_8021Q, isMulticastEther, skbVlanPush, skbVlanUntag, VLAN_HLEN, VLAN_VID_MASK } = ethernetHeader;
 
 /** Linux: should_deliver(). */
 function shouldDeliver(to: Port, from: Port | null, vid: number): boolean {
@@ -58,34 +58,10 @@ function send(to: Port, skb: SkBuff, vid: number): void {
 
 /** Makes the tag of a frame be `vid`, or none (0). `data` is behind the link header. False: no memory. Borrows `skb`. */
 function setTag(skb: SkBuff, tagged: boolean, vid: number): boolean {
-  if (!tagged && vid === 0) return true;
-  if (!skb.cowHead(ETH_HLEN + VLAN_HLEN) || (tagged && !skb.mayPull(VLAN_HLEN))) return false;
-  const view = skb.view;
-  const at = skb.data;
-  const mac = at - ETH_HLEN;
-  if (tagged && vid !== 0) {
-    view.setUint16(at, (view.getUint16(at) & ~VLAN_VID_MASK) | vid);
-    return true;
-  }
-  if (tagged) {
-    skb.protocol = view.getUint16(at + 2);
-    view.setInt32(mac + 12, view.getInt32(mac + 8));
-    view.setInt32(mac + 8, view.getInt32(mac + 4));
-    view.setInt32(mac + 4, view.getInt32(mac));
-    skb.pull(VLAN_HLEN);
-    skb.macHeader = mac + VLAN_HLEN;
-    return true;
-  }
-  // The EtherType that stands there becomes the tag's inner one.
-  skb.push(VLAN_HLEN);
-  view.setInt32(mac - 4, view.getInt32(mac));
-  view.setInt32(mac, view.getInt32(mac + 4));
-  view.setInt32(mac + 4, view.getInt32(mac + 8));
-  view.setUint16(mac + 8, ETH_P_8021Q);
-  view.setUint16(mac + 10, vid);
-  skb.macHeader = mac - VLAN_HLEN;
-  skb.protocol = ETH_P_8021Q;
-  return true;
+  if (!tagged) return vid === 0 || skbVlanPush(skb, ETH_P_8021Q, vid);
+  if (vid === 0) return skbVlanUntag(skb);
+  return (skb.view.getUint16(skb.data) & VLAN_VID_MASK) === vid ||
+    (skbVlanUntag(skb) && skbVlanPush(skb, ETH_P_8021Q, vid));
 }
 
 /** The host sends through the bridge's device. Linux: br_dev_xmit(), net/bridge/br_device.c. Takes ownership of `skb`. */

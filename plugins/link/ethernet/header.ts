@@ -125,3 +125,51 @@ export const ETH_IP_MULTICAST_HI = 0x0100;
 export function ethIpMulticastLo(group: number): number {
   return 0x5e000000 | (group & 0x7fffff);
 }
+
+/** Makes link header and tag private, `room` bytes free in front. `data` is behind the link header. Borrows `skb`. */
+function cowLinkHeader(skb: SkBuff, room: number): boolean {
+  // What is in front of data belongs to nobody and would not move along.
+  const header = skb.data - skb.macHeader;
+  skb.push(header);
+  const ok = skb.cowHead(room);
+  skb.pull(header);
+  return ok;
+}
+
+/**
+ * Takes the tag at `data` off: the addresses move up by four bytes, the EtherType behind the tag is the packet's. False: no
+ * memory, or the tag is not whole; nothing changed. Linux: skb_vlan_untag(), net/core/skbuff.c. Borrows `skb`.
+ */
+export function skbVlanUntag(skb: SkBuff): boolean {
+  if (!skb.mayPull(VLAN_HLEN) || !cowLinkHeader(skb, 0)) return false;
+  const view = skb.view;
+  const mac = skb.data - ETH_HLEN;
+  const type = view.getUint16(skb.data + 2);
+  // From the last word to the first: they overlap.
+  view.setInt32(mac + 12, view.getInt32(mac + 8));
+  view.setInt32(mac + 8, view.getInt32(mac + 4));
+  view.setInt32(mac + 4, view.getInt32(mac));
+  skb.pull(VLAN_HLEN);
+  skb.macHeader = mac + VLAN_HLEN;
+  skb.protocol = type >= ETH_P_802_3_MIN ? type : ETH_P_802_2;
+  return true;
+}
+
+/**
+ * Puts a tag between the addresses and the EtherType; `data` is behind the link header, then at the tag. False: no
+ * memory, nothing changed. Linux: skb_vlan_push(), net/core/skbuff.c. Borrows `skb`.
+ */
+export function skbVlanPush(skb: SkBuff, proto: number, tci: number): boolean {
+  if (!cowLinkHeader(skb, VLAN_HLEN)) return false;
+  const view = skb.view;
+  const mac = skb.data - ETH_HLEN - VLAN_HLEN;
+  view.setInt32(mac, view.getInt32(mac + 4));
+  view.setInt32(mac + 4, view.getInt32(mac + 8));
+  view.setInt32(mac + 8, view.getInt32(mac + 12));
+  view.setUint16(mac + 12, proto);
+  view.setUint16(mac + 14, tci);
+  skb.push(VLAN_HLEN);
+  skb.macHeader = mac;
+  skb.protocol = proto;
+  return true;
+}

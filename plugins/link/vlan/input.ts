@@ -6,10 +6,10 @@ import { vlanKey, type VlanState } from "./state.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
 const { DROP, IFF_UP, netifReceiveSkb, PACKET_HOST, PACKET_OTHERHOST } = core;
-const { ETH_HLEN, ETH_P_8021AD, ETH_P_8021Q, ETH_P_802_2, ETH_P_802_3_MIN, VLAN_HLEN, VLAN_VID_MASK } = ethernetHeader;
+const { ETH_P_8021AD, ETH_P_8021Q, skbVlanUntag, VLAN_HLEN, VLAN_VID_MASK } = ethernetHeader;
 
 /**
- * Linux: vlan_do_receive(), net/8021q/vlan_core.c; skb_vlan_untag(). `data` is at the tag. Takes ownership of `skb`.
+ * Linux: vlan_do_receive(), net/8021q/vlan_core.c. `data` is at the tag. Takes ownership of `skb`.
  *
  * The addresses move behind the tag, so that taps of the VLAN's device see an untagged frame. A tag inside a tag comes
  * back here from {@linkcode netifReceiveSkb}: as deep as there are devices, no deeper.
@@ -21,12 +21,15 @@ export function vlanRcv(st: VlanState, skb: SkBuff, real: NetDevice): void {
   }
   const tci = skb.view.getUint16(skb.data);
   const vlan = st.devs.get(vlanKey(real.ifindex, skb.protocol, tci & VLAN_VID_MASK));
-  if (vlan === undefined || (vlan.dev.flags & IFF_UP) === 0 || !skb.cowHead(0)) {
+  if (vlan === undefined || (vlan.dev.flags & IFF_UP) === 0) {
     st.net.drop(skb, vlan === undefined ? DROP.VLAN_UNKNOWN : DROP.DEV_READY);
     return;
   }
   const { dev } = vlan;
-  untag(skb);
+  if (!skbVlanUntag(skb)) {
+    st.net.drop(skb, DROP.NOMEM);
+    return;
+  }
   skb.dev = dev;
   skb.priority = vlan.ingress[tci >>> 13];
   const view = skb.view;
@@ -38,20 +41,6 @@ export function vlanRcv(st: VlanState, skb: SkBuff, real: NetDevice): void {
   dev.stats.rxPackets++;
   dev.stats.rxBytes += skb.len;
   netifReceiveSkb(skb);
-}
-
-/** Takes the tag off: addresses up by four bytes, the inner type is the packet's. Borrows `skb`. */
-function untag(skb: SkBuff): void {
-  const view = skb.view;
-  const mac = skb.data - ETH_HLEN;
-  const type = view.getUint16(skb.data + 2);
-  // From the last word to the first: they overlap.
-  view.setInt32(mac + 12, view.getInt32(mac + 8));
-  view.setInt32(mac + 8, view.getInt32(mac + 4));
-  view.setInt32(mac + 4, view.getInt32(mac));
-  skb.pull(VLAN_HLEN);
-  skb.macHeader = mac + VLAN_HLEN;
-  skb.protocol = type >= ETH_P_802_3_MIN ? type : ETH_P_802_2;
 }
 
 /** The EtherTypes that tags have. */
