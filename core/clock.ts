@@ -77,10 +77,7 @@ export abstract class Clock extends Timers {
     this.#jump(end);
   }
 
-  /**
-   * Runs the next timer. False: there is none that keeps time running. A deferrable one does not, but fires at its time
-   * as long as another does. A TypeError on a real platform.
-   */
+  /** Runs the next timer. False: there are only deferrable ones, which fire while others keep time running. TypeError: real. */
   step(): boolean {
     this.#virtual();
     this.drain();
