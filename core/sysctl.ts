@@ -1,33 +1,11 @@
 /**
  * Linux's tunables by Linux's names, per net. Linux: net/core/sysctl_net_core.c, Documentation/networking/ip-sysctl.rst.
- *
  * A plugin defines a knob with its default and a setter that writes a plain field; the path reads the field. Names
  * with a device (`net.ipv4.conf.eth0.rp_filter`) belong to one *tree* whose owner resolves the rest of the name.
  */
 import { nearest } from "./errno.ts";
 import { registerNow, type Registrar } from "./event_bus.ts";
-
-/** One knob. */
-export interface SysctlDef {
-  /** Linux's default. A number, or several (`tcp_rmem`). */
-  readonly value: number | readonly number[];
-  /** Smallest value. Default: none. */
-  readonly min?: number;
-  /** Largest value. Default: none. */
-  readonly max?: number;
-  /** Writes the plain field that the path reads. Called once at definition too. */
-  readonly apply: (value: number, all: readonly number[]) => void;
-}
-
-/** Resolves names below a prefix. */
-export interface SysctlTree {
-  /** The value, or undefined: no such name. */
-  get(rest: string): number | undefined;
-  /** Sets; false: no such name. */
-  set(rest: string, value: number): boolean;
-  /** All names below the prefix. */
-  list(): string[];
-}
+import type { SysctlDef, SysctlText, SysctlTree } from "./sysctl_def.ts";
 
 interface Knob {
   def: SysctlDef;
@@ -53,6 +31,7 @@ export class Sysctl {
   readonly #register: Registrar;
   readonly #knobs = new Map<string, Knob>();
   readonly #trees = new Map<string, SysctlTree>();
+  readonly #texts = new Map<string, SysctlText>();
   /** What was set by hand outlives the plugin that defined it: it is swapped, not reset. */
   readonly #set = new Map<string, readonly number[]>();
 
@@ -70,6 +49,16 @@ export class Sysctl {
       def.apply(values[0], values);
       return () => {
         if (this.#knobs.get(name) === knob) this.#knobs.delete(name);
+      };
+    });
+  }
+
+  /** Defines a knob whose value is a word. */
+  defineText(name: string, text: SysctlText): Disposable {
+    return this.#register(() => {
+      this.#texts.set(name, text);
+      return () => {
+        if (this.#texts.get(name) === text) this.#texts.delete(name);
       };
     });
   }
@@ -99,13 +88,32 @@ export class Sysctl {
     return this.#knobs.get(name)?.values ?? [this.get(name)];
   }
 
-  /** Sets a value, or several; out of range is a RangeError, an unknown name a TypeError. */
-  set(name: string, value: number | readonly number[]): void {
+  /** What a knob holds as /proc/sys shows it. */
+  getText(name: string): string {
+    return this.#texts.get(name)?.get() ?? this.getAll(name).join(" ");
+  }
+
+  /** Sets a word; one that the knob does not take is a RangeError with those that it does. */
+  setText(name: string, value: string): void {
+    const text = this.#texts.get(name);
+    if (text === undefined) {
+      this.get(name); // an unknown name is said before a value that is no number
+      return this.set(name, value.trim().split(/\s+/).map(Number));
+    }
+    if (text.set(value)) return;
+    const takes = text.list().length > 0 ? `it takes ${text.list().join(", ")}` : "it can only be read";
+    throw new RangeError(`Cannot set ${name} to ${value}: ${takes}`);
+  }
+
+  /** Sets a value, several, or a word; out of range is a RangeError, an unknown name a TypeError. */
+  set(name: string, value: number | readonly number[] | string): void {
+    if (typeof value === "string") return this.setText(name, value);
     const values = typeof value === "number" ? [value] : value;
     const wrong = Array.isArray(values) ? values.find((v) => !Number.isInteger(v)) : values;
     if (wrong !== undefined || values.length === 0) {
       throw new RangeError(`Cannot set ${name} to ${JSON.stringify(wrong) ?? "nothing"}: it takes a whole number`);
     }
+    if (this.#texts.has(name)) return this.setText(name, String(value));
     const knob = this.#knobs.get(name);
     if (knob === undefined) {
       const at = this.#tree(name);
@@ -128,7 +136,7 @@ export class Sysctl {
 
   /** All names, sorted. */
   list(): string[] {
-    const names = [...this.#knobs.keys()];
+    const names = [...this.#knobs.keys(), ...this.#texts.keys()];
     for (const [prefix, tree] of this.#trees) names.push(...tree.list().map((rest) => prefix + rest));
     return names.sort();
   }
