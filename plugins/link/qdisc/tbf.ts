@@ -1,15 +1,16 @@
 /**
- * tbf: a token bucket. Packets leave at a rate, bursts up to the bucket pass at once. Linux: net/sched/sch_tbf.c,
- * tc-tbf(8).
+ * tbf: a token bucket. Packets leave at a rate, bursts up to the bucket pass at once. What waits for tokens waits in a
+ * queue of its own, or in that of another discipline below it. Linux: net/sched/sch_tbf.c, tc-tbf(8).
  */
 import {
   DROP,
+  gsoSegment,
   HrTimer,
   type Machine,
   NET_XMIT_DROP,
   NET_XMIT_SUCCESS,
   netifSchedule,
-  type Qdisc,
+  Qdisc,
   type QdiscOps,
   SkbQueue,
   type SkBuff,
@@ -30,14 +31,20 @@ export interface TbfOptions {
   peakrate?: string | number;
   /** Bytes of the bucket of the peak rate: the largest packet. Default 1514 + 64. */
   mtu?: string | number;
+  /** What waits, waits in this discipline: `{ kind: "fq_codel" }`. `limit` is then its matter. Default: a FIFO. */
+  child?: Readonly<Record<string, unknown>> & { kind: string };
 }
 
-const KNOWN = ["rate", "burst", "limit", "latency", "peakrate", "mtu"];
+const KNOWN = ["rate", "burst", "limit", "latency", "peakrate", "mtu", "child"];
 
 class Tbf {
   readonly machine: Machine;
   readonly watchdog: HrTimer;
   readonly queue: SkbQueue = new SkbQueue();
+  /** In the place of `queue`. */
+  readonly child: Qdisc | null;
+  /** What the child gave and there were no tokens for yet. Linux: qdisc_peek_dequeued(). */
+  peeked: SkBuff | null = null;
   /** Bytes per ns. */
   readonly rate: number;
   readonly burst: number;
@@ -59,6 +66,7 @@ class Tbf {
     this.limit = o.limit !== undefined
       ? parseSize(o.limit, "tbf's limit")
       : this.rate * parseTime(o.latency ?? "0ms", "tbf's latency") + this.burst;
+    this.child = o.child === undefined ? null : childOf(q, o.child);
     this.tokens = this.burst;
     this.peakTokens = this.mtu;
     this.checked = machine.now;
@@ -66,13 +74,47 @@ class Tbf {
   }
 }
 
-/** Linux: tbf_enqueue(), net/sched/sch_tbf.c. Takes ownership of `skb`. */
+/** Linux: qdisc_create_dflt(). */
+function childOf(q: Qdisc, { kind, ...options }: Readonly<Record<string, unknown>> & { kind: string }): Qdisc {
+  const { qdiscs } = q.dev.net;
+  const ops = qdiscs.get(kind);
+  if (ops === undefined) {
+    throw new TypeError(`Cannot use tbf's child: no kind "${kind}"; there are ${[...qdiscs.keys()].join(", ")}`);
+  }
+  const child = new Qdisc(ops, q.txq, options);
+  if (!ops.init(child, options)) {
+    throw new TypeError(`Cannot use tbf's child: ${kind} refuses ${JSON.stringify(options)}`);
+  }
+  return child;
+}
+
+/** Linux: tbf_enqueue(), tbf_segment(), net/sched/sch_tbf.c. Takes ownership of `skb`. */
 function tbfEnqueue(skb: SkBuff, q: Qdisc): number {
   const t = q.priv as Tbf;
-  if (skb.len > t.burst || (t.peak > 0 && skb.len > t.mtu) || q.backlog + skb.len > t.limit) {
+  if (skb.gsoSize === 0 || skb.len <= t.burst) return enqueueOne(skb, q, t);
+  let result = NET_XMIT_DROP;
+  for (let s = gsoSegment(skb, q.dev); s !== null;) {
+    const next: SkBuff | null = s.next;
+    s.next = null;
+    if (enqueueOne(s, q, t) === NET_XMIT_SUCCESS) result = NET_XMIT_SUCCESS;
+    s = next;
+  }
+  return result;
+}
+
+/** Takes ownership of `skb`. */
+function enqueueOne(skb: SkBuff, q: Qdisc, t: Tbf): number {
+  const { child } = t;
+  const room = child !== null || q.backlog + skb.len <= t.limit;
+  if (skb.len > t.burst || (t.peak > 0 && skb.len > t.mtu) || !room) {
     q.drops++;
     q.dev.net.drop(skb, DROP.QDISC_DROP);
     return NET_XMIT_DROP;
+  }
+  if (child !== null) {
+    const result = child.ops.enqueue(skb, child);
+    count(q, t, child);
+    return result;
   }
   q.qlen++;
   q.backlog += skb.len;
@@ -80,10 +122,36 @@ function tbfEnqueue(skb: SkBuff, q: Qdisc): number {
   return NET_XMIT_SUCCESS;
 }
 
+/** The child drops on its own, too. Linux: qdisc_tree_reduce_backlog(). */
+function count(q: Qdisc, t: Tbf, child: Qdisc): void {
+  q.qlen = child.qlen + (t.peeked === null ? 0 : 1);
+  q.backlog = child.backlog + (t.peeked === null ? 0 : t.peeked.len);
+  q.drops += child.drops;
+  child.drops = 0;
+}
+
+/** What goes next; it stays where it is. */
+function peek(q: Qdisc, t: Tbf): SkBuff | null {
+  if (t.child === null) return t.queue.head;
+  if (t.peeked === null) {
+    t.peeked = t.child.ops.dequeue(t.child);
+    count(q, t, t.child);
+  }
+  return t.peeked;
+}
+
+/** Takes what {@linkcode peek} gave. */
+function take(q: Qdisc, t: Tbf, skb: SkBuff): void {
+  if (t.child === null) t.queue.dequeue();
+  t.peeked = null;
+  q.qlen--;
+  q.backlog -= skb.len;
+}
+
 /** Linux: tbf_dequeue(), net/sched/sch_tbf.c. */
 function tbfDequeue(q: Qdisc): SkBuff | null {
   const t = q.priv as Tbf;
-  const skb = t.queue.head;
+  const skb = peek(q, t);
   if (skb === null) return null;
   const now = t.machine.now;
   const passed = now - t.checked;
@@ -93,9 +161,7 @@ function tbfDequeue(q: Qdisc): SkBuff | null {
     t.checked = now;
     t.tokens = tokens;
     t.peakTokens = peak;
-    t.queue.dequeue();
-    q.qlen--;
-    q.backlog -= skb.len;
+    take(q, t, skb);
     return skb;
   }
   // A little late rather than a little early: early, it would only find itself short of a token again.
@@ -106,7 +172,13 @@ function tbfDequeue(q: Qdisc): SkBuff | null {
 
 function tbfReset(q: Qdisc): number {
   const t = q.priv as Tbf;
-  const held = t.queue.qlen;
+  let held = t.queue.qlen;
+  if (t.child !== null) held += t.child.ops.reset(t.child);
+  if (t.peeked !== null) {
+    held++;
+    q.dev.net.drop(t.peeked, DROP.QUEUE_PURGE);
+    t.peeked = null;
+  }
   for (let skb = t.queue.dequeue(); skb !== null; skb = t.queue.dequeue()) q.dev.net.drop(skb, DROP.QUEUE_PURGE);
   t.machine.hrtimers.cancel(t.watchdog);
   t.tokens = t.burst;
@@ -126,7 +198,7 @@ export function tbfOps(): QdiscOps {
       const o = options as unknown as TbfOptions;
       const known = Object.keys(options).every((name) => KNOWN.includes(name));
       if (!known || o.rate === undefined || o.burst === undefined) return false;
-      if ((o.limit === undefined) === (o.latency === undefined)) return false;
+      if (o.child === undefined && (o.limit === undefined) === (o.latency === undefined)) return false;
       const t = new Tbf(q, o);
       q.priv = t;
       return t.rate > 0 && t.burst > 0;

@@ -13,9 +13,15 @@ const TBF: QdiscCase = {
   options: (limit) => ({ rate: "1gbit", burst: "1mb", limit: limit * 72 }),
 };
 const FQ_CODEL: QdiscCase = { kind: "fq_codel", plugin: qdisc, options: (limit) => ({ limit }), tailDrop: false };
+/** A discipline in a discipline. */
+const SHAPED: QdiscCase = {
+  kind: "tbf",
+  plugin: qdisc,
+  options: (limit) => ({ rate: "1gbit", burst: "1mb", child: { kind: "pfifo", limit } }),
+};
 const NETEM: QdiscCase = { kind: "netem", plugin: qdisc, options: (limit) => ({ limit }) };
 
-for (const kind of [PFIFO_FAST, PFIFO, TBF, FQ_CODEL, NETEM]) qdiscSuite(kind);
+for (const kind of [PFIFO_FAST, PFIFO, TBF, SHAPED, FQ_CODEL, NETEM]) qdiscSuite(kind);
 
 Deno.test("qdisc: a device that comes up gets pfifo_fast, one without a queue length gets none [T14]", () => {
   using machine = new Machine({ debug: true, strict: true });

@@ -172,6 +172,29 @@ const frameOf = (sport: number, len: number, ecn = 0): Uint8Array =>
     ),
   );
 
+Deno.test("tbf: with fq_codel below it the rate holds, and a thin flow passes a fat one", () => {
+  using b = bed("tbf", { rate: "8mbit", burst: 3000, child: { kind: "fq_codel", limit: 1000 } });
+  const q = b.dev.txq[0].qdisc!;
+  let offered = 0;
+  for (let t = 0; t < 1000; t++) {
+    for (let i = 0; i < 2; i++, offered++) b.frame(frameOf(1000, 958));
+    if (t % 20 === 0) b.frame(frameOf(2000, 58));
+    b.machine.advance(1e6);
+  }
+  b.machine.runUntilIdle();
+  const thin = b.sent.filter((s) => s.len < 200);
+  assertEquals(thin.length, 50);
+  // The fat flow alone would make it wait for all that is queued: half a second in the end.
+  thin.forEach((s, i) => assert(s.ms - 20 * i < 10, `the thin packet ${i} left after ${s.ms - 20 * i} ms`));
+  assert(q.drops > 50, `CoDel dropped ${q.drops}`);
+  assertEquals(b.dev.net.dropped("QDISC_DROP"), q.drops);
+  assertEquals(b.sent.length - thin.length, offered - q.drops);
+  assertEquals([q.qlen, q.backlog], [0, 0]);
+  const bytes = b.sent.reduce((sum, s) => sum + s.len, 0);
+  assertAlmostEquals(b.sent.at(-1)!.ms, bytes / 1000 - 3, 2);
+  assertThrows(() => b.dev.net.setQdisc(b.dev, "tbf", { rate: 8, burst: 9, child: { kind: "sfq" } }), TypeError, "sfq");
+});
+
 /** Serves one packet each ms, as a slow driver does. */
 function drained(b: Bed, ms: number, offer: (t: number) => void): number[] {
   const waits: number[] = [];
