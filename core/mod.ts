@@ -29,6 +29,5 @@ export * from "./skb_copy.ts";
 export * from "./skb_pool.ts";
 export * from "./softirq.ts";
 export * from "./sysctl.ts";
-export * from "./sysctl_def.ts";
 export * from "./timer.ts";
 export * from "./transmit.ts";

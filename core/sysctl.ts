@@ -5,7 +5,28 @@
  */
 import { nearest } from "./errno.ts";
 import { registerNow, type Registrar } from "./event_bus.ts";
-import type { SysctlDef, SysctlText, SysctlTree } from "./sysctl_def.ts";
+
+/** One knob. */
+export interface SysctlDef {
+  /** Linux's default. A number, or several (`tcp_rmem`). */
+  readonly value: number | readonly number[];
+  /** Smallest value. Default: none. */
+  readonly min?: number;
+  /** Largest value. Default: none. */
+  readonly max?: number;
+  /** Writes the plain field that the path reads. Called once at definition too. */
+  readonly apply: (value: number, all: readonly number[]) => void;
+}
+
+/** Resolves names below a prefix, or one name whose value is a word: the rest is then empty. */
+export interface SysctlTree {
+  /** The value, or undefined: no such name. */
+  get(rest: string): number | string | undefined;
+  /** Sets the number, or the word; false: no such name. What it does not take is a RangeError of its own. */
+  set(rest: string, value: number, word: string): boolean;
+  /** All names below the prefix. */
+  list(): string[];
+}
 
 interface Knob {
   def: SysctlDef;
@@ -31,7 +52,6 @@ export class Sysctl {
   readonly #register: Registrar;
   readonly #knobs = new Map<string, Knob>();
   readonly #trees = new Map<string, SysctlTree>();
-  readonly #texts = new Map<string, SysctlText>();
   /** What was set by hand outlives the plugin that defined it: it is swapped, not reset. */
   readonly #set = new Map<string, readonly number[]>();
 
@@ -53,16 +73,6 @@ export class Sysctl {
     });
   }
 
-  /** Defines a knob whose value is a word. */
-  defineText(name: string, text: SysctlText): Disposable {
-    return this.#register(() => {
-      this.#texts.set(name, text);
-      return () => {
-        if (this.#texts.get(name) === text) this.#texts.delete(name);
-      };
-    });
-  }
-
   /** Owns all names that begin with `prefix` (with its final dot). */
   defineTree(prefix: string, tree: SysctlTree): Disposable {
     return this.#register(() => {
@@ -73,14 +83,17 @@ export class Sysctl {
     });
   }
 
-  /** The value; of several, the first. An unknown name is a TypeError with the nearest names. */
+  /** The value; of several, the first; of a word, NaN. An unknown name is a TypeError with the nearest names. */
   get(name: string): number {
-    const knob = this.#knobs.get(name);
-    if (knob !== undefined) return knob.values[0];
+    return Number(this.#knobs.get(name)?.values[0] ?? this.getText(name));
+  }
+
+  /** The value as /proc/sys shows it. */
+  getText(name: string): string {
     const at = this.#tree(name);
-    const found = at?.tree.get(at.rest);
+    const found = this.#knobs.get(name)?.values.join(" ") ?? at?.tree.get(at.rest);
     if (found === undefined) throw this.#unknown(name);
-    return found;
+    return String(found);
   }
 
   /** All values of a knob that has several. */
@@ -88,38 +101,19 @@ export class Sysctl {
     return this.#knobs.get(name)?.values ?? [this.get(name)];
   }
 
-  /** What a knob holds as /proc/sys shows it. */
-  getText(name: string): string {
-    return this.#texts.get(name)?.get() ?? this.getAll(name).join(" ");
-  }
-
-  /** Sets a word; one that the knob does not take is a RangeError with those that it does. */
-  setText(name: string, value: string): void {
-    const text = this.#texts.get(name);
-    if (text === undefined) {
-      this.get(name); // an unknown name is said before a value that is no number
-      return this.set(name, value.trim().split(/\s+/).map(Number));
-    }
-    if (text.set(value)) return;
-    const takes = text.list().length > 0 ? `it takes ${text.list().join(", ")}` : "it can only be read";
-    throw new RangeError(`Cannot set ${name} to ${value}: ${takes}`);
-  }
-
   /** Sets a value, several, or a word; out of range is a RangeError, an unknown name a TypeError. */
   set(name: string, value: number | readonly number[] | string): void {
-    if (typeof value === "string") return this.setText(name, value);
-    const values = typeof value === "number" ? [value] : value;
+    const at = this.#tree(name);
+    if (at?.rest === "" && at.tree.set("", Number(value), String(value))) return;
+    const knob = this.#knobs.get(name);
+    if (knob === undefined && at?.tree.get(at.rest) === undefined) throw this.#unknown(name);
+    const given = typeof value === "string" ? value.trim().split(/\s+/).map(Number) : value;
+    const values = typeof given === "number" ? [given] : given;
     const wrong = Array.isArray(values) ? values.find((v) => !Number.isInteger(v)) : values;
     if (wrong !== undefined || values.length === 0) {
       throw new RangeError(`Cannot set ${name} to ${JSON.stringify(wrong) ?? "nothing"}: it takes a whole number`);
     }
-    if (this.#texts.has(name)) return this.setText(name, String(value));
-    const knob = this.#knobs.get(name);
-    if (knob === undefined) {
-      const at = this.#tree(name);
-      if (at === undefined || !at.tree.set(at.rest, values[0])) throw this.#unknown(name);
-      return;
-    }
+    if (knob === undefined) return void at!.tree.set(at!.rest, values[0], String(values[0]));
     const { min = -Infinity, max = Infinity } = knob.def;
     for (const v of values) {
       if (v < min || v > max) {
@@ -136,7 +130,7 @@ export class Sysctl {
 
   /** All names, sorted. */
   list(): string[] {
-    const names = [...this.#knobs.keys(), ...this.#texts.keys()];
+    const names = [...this.#knobs.keys()];
     for (const [prefix, tree] of this.#trees) names.push(...tree.list().map((rest) => prefix + rest));
     return names.sort();
   }

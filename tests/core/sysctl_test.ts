@@ -4,10 +4,14 @@ import { Sysctl } from "../../core/mod.ts";
 Deno.test("sysctl: a knob whose value is a word takes the words that it knows, and says which", () => {
   const sysctl = new Sysctl();
   let chosen = "cubic";
-  const knob = sysctl.defineText("net.ipv4.tcp_congestion_control", {
+  const knob = sysctl.defineTree("net.ipv4.tcp_congestion_control", {
     get: () => chosen,
-    set: (word) => ["cubic", "reno"].includes(word) && (chosen = word) !== "",
-    list: () => ["cubic", "reno"],
+    set: (_, _value, word) => {
+      if (word !== "cubic" && word !== "reno") throw new RangeError(`Cannot set it to ${word}: it takes cubic, reno`);
+      chosen = word;
+      return true;
+    },
+    list: () => [""],
   });
   sysctl.set("net.ipv4.tcp_congestion_control", "reno");
   assertEquals(sysctl.getText("net.ipv4.tcp_congestion_control"), "reno");
