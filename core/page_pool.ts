@@ -46,8 +46,10 @@ export class Slab {
   readonly refs: Int32Array;
   /** Slot class at the same index. */
   readonly cls: Uint8Array;
-  /** Free slot offsets, a stack per class. */
+  /** Free slot offsets, a stack per class: the first {@linkcode frees} of each, as a popped array is cut and grown again. */
   readonly free: number[][] = [[], [], []];
+  /** How many slots of each class are free. */
+  readonly frees: Int32Array<ArrayBuffer> = new Int32Array(3);
   /** Views of this slab that copies out of it made last, by place: see core/copy.ts. */
   readonly windows: Uint8Array<ArrayBuffer>[] = [];
   /** Slots given back more often than taken: a defect, ignored so that the free lists stay whole. */
@@ -77,8 +79,10 @@ export class Slab {
     const i = page >>> REF_SHIFT;
     const left = --this.refs[i];
     if (left > 0) return;
-    if (left === 0) this.free[this.cls[i]].push(page);
-    else {
+    if (left === 0) {
+      const cls = this.cls[i];
+      this.free[cls][this.frees[cls]++] = page;
+    } else {
       this.refs[i] = 0;
       this.underflows++;
     }
@@ -91,9 +95,8 @@ export class Slab {
 
   /** A free slot of class `cls`, with one reference, or -1. */
   alloc(cls: number): number {
-    const list = this.free[cls];
-    if (list.length === 0 && !this.#carve(cls)) return -1;
-    const page = list.pop() as number;
+    if (this.frees[cls] === 0 && !this.#carve(cls)) return -1;
+    const page = this.free[cls][--this.frees[cls]];
     this.refs[page >>> REF_SHIFT] = 1;
     return page;
   }
@@ -108,7 +111,7 @@ export class Slab {
     for (let i = slots - 1; i >= 0; i--) {
       const page = base + i * stride;
       this.cls[page >>> REF_SHIFT] = cls;
-      list.push(page);
+      list[this.frees[cls]++] = page;
     }
     return true;
   }

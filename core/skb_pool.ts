@@ -92,7 +92,9 @@ export class SkbPool {
   readonly sitePull: number;
   /** Ledger's site: all bytes made linear. */
   readonly siteLinearize: number;
+  /** Freed objects, the first {@linkcode #spares} of it: an array that is popped would be cut and grown again and again. */
   readonly #spare: SkBuff[] = [];
+  #spares = 0;
   readonly #tracked: Set<SkBuff> = new Set();
   readonly #born: WeakMap<SkBuff, Error> = new WeakMap();
   readonly #faults: SkbFault[] = [];
@@ -130,8 +132,7 @@ export class SkbPool {
    * reserves and puts. Linux: build_skb().
    */
   build(slab: Slab, page: number, size: number): SkBuff {
-    const spare = this.#spare;
-    const skb = spare.length > 0 ? spare.pop() as SkBuff : this.#more(slab);
+    const skb = this.#spares > 0 ? this.#spare[--this.#spares] : this.#more(slab);
     if (skb.slab !== slab) moveTo(skb, slab);
     skb.head = page;
     skb.data = page;
@@ -197,7 +198,7 @@ export class SkbPool {
         skb.tail =
         skb.end =
           NOWHERE;
-    } else this.#spare.push(skb);
+    } else this.#spare[this.#spares++] = skb;
   }
 
   /** Gives the head's slot back. Used by the functions that replace it. Borrows `skb`. */

@@ -26,7 +26,9 @@ export class Timer {
   /** Never keeps virtual time running by itself: garbage collection, keepalive. Linux: TIMER_DEFERRABLE. */
   readonly deferrable: boolean;
   /** Called when it fires. */
-  readonly fn: () => void;
+  readonly fn: (timer: Timer) => void;
+  /** Whose it is: for `fn`, which then needs no closure. */
+  readonly owner: unknown;
   /** Neighbours in the bucket. */
   next: Timer | null = null;
   /** Neighbours in the bucket. */
@@ -35,9 +37,10 @@ export class Timer {
   bucket: number = -1;
 
   /** A timer that calls `fn`; not armed. */
-  constructor(fn: () => void, deferrable: boolean = false) {
+  constructor(fn: (timer: Timer) => void, deferrable: boolean = false, owner: unknown = null) {
     this.fn = fn;
     this.deferrable = deferrable;
+    this.owner = owner;
   }
 }
 
@@ -152,7 +155,7 @@ export class TimerWheel {
       this.armed--;
       fired++;
       try {
-        t.fn();
+        t.fn(t);
       } catch (error) {
         this.onError("a timer", error);
       }
