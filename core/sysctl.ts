@@ -63,10 +63,9 @@ export class Sysctl {
   /** Defines a knob; a value that was set before (by the plugin that is swapped) is kept. */
   define(name: string, def: SysctlDef): Disposable {
     return this.#register(() => {
-      const values = this.#set.get(name) ?? (typeof def.value === "number" ? [def.value] : def.value);
-      const knob = { def, values };
+      const knob = { def, values: this.#set.get(name) ?? (typeof def.value === "number" ? [def.value] : def.value) };
       this.#knobs.set(name, knob);
-      def.apply(values[0], values);
+      def.apply(knob.values[0], knob.values);
       return () => {
         if (this.#knobs.get(name) === knob) this.#knobs.delete(name);
       };
@@ -111,7 +110,8 @@ export class Sysctl {
     const values = typeof given === "number" ? [given] : given;
     const wrong = Array.isArray(values) ? values.find((v) => !Number.isInteger(v)) : values;
     if (wrong !== undefined || values.length === 0) {
-      throw new RangeError(`Cannot set ${name} to ${JSON.stringify(wrong) ?? "nothing"}: it takes a whole number`);
+      const shown = JSON.stringify(typeof value === "string" ? value : wrong) ?? "nothing";
+      throw new RangeError(`Cannot set ${name} to ${shown}: it takes a whole number`);
     }
     if (knob === undefined) return void at!.tree.set(at!.rest, values[0], String(values[0]));
     const { min = -Infinity, max = Infinity } = knob.def;
