@@ -42,13 +42,59 @@ export interface NicOffloads {
   gro: boolean;
 }
 
-/** Corrupts, cuts or loses frames on a wire. */
+/**
+ * What a wire does to frames. All of it left out, it is a cable: whole frames, in order, at once. Probabilities are from 0
+ * to 1 and each frame's own; what is drawn comes from the platform, so that the same seed gives the same wire.
+ * Linux: tc-netem(8), with its words and its order: loss, duplication, corruption, rate, delay, reordering.
+ */
 export interface WireOptions {
   /**
    * Called for each frame with its real frame check sequence as the last four bytes. It may write into the frame,
    * return a shorter one, or `null`: the frame is lost. The receiver checks the FCS for real.
    */
   impair?: Impair;
+  /** How long a frame is under way, ns. Default 0. */
+  delayNs?: number;
+  /** Each frame's delay is off by up to so much, ns, either way; frames may overtake. At most `delayNs`. Default 0. */
+  jitterNs?: number;
+  /** Probability that a frame is lost. Default 0. */
+  loss?: number;
+  /**
+   * Losses in bursts, in the place of `loss`: p (into the bad state), r (out of it, default 1 - p), 1-h (loss while bad,
+   * default 1), 1-k (loss while good, default 0). Gilbert 1960, Elliott 1963.
+   */
+  gemodel?: readonly number[] | null;
+  /** Probability that a frame does not wait for `delayNs`, and so overtakes those under way. Takes a delay. Default 0. */
+  reorder?: number;
+  /** Probability that a frame arrives twice. Default 0. */
+  duplicate?: number;
+  /**
+   * Probability that one bit of a frame is flipped. It is flipped before the frame check sequence is made, as in memory:
+   * only the checksums of the protocols tell. Default 0.
+   */
+  corrupt?: number;
+  /** Bits per second in each direction, preamble, FCS and gap (24 bytes a frame) counted. Default 0: no limit. */
+  rateBps?: number;
+  /** Frames under way in one direction; one more is dropped and counted. Default 1000. */
+  limit?: number;
+}
+
+/** What a wire did to the frames of one direction. */
+export interface WireCounters {
+  /** Frames that were put on it. */
+  sent: number;
+  /** Frames that came out, duplicates too, whether the receiver took them or not. */
+  delivered: number;
+  /** Lost by chance, by `impair`, or with a link that went down. */
+  lost: number;
+  /** Dropped since `limit` frames were under way. */
+  overLimit: number;
+  /** Sent twice. */
+  duplicated: number;
+  /** With a bit flipped. */
+  corrupted: number;
+  /** Sent ahead of others. */
+  reordered: number;
 }
 
 /** See {@linkcode WireOptions.impair}. `to` is the name of the receiving device. */

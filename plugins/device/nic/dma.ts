@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { Slab } from "../../../core/mod.ts";
 import * as core from "../../../core/mod.ts";
 import * as ethernetHeader from "../../link/ethernet/header.ts";
 import type { Impair } from "./contract.ts";
@@ -58,9 +59,14 @@ export function dmaTransfer(from: Nic, to: Nic, impair: Impair | null): void {
   while (tx.nextToDevice !== tx.nextToUse) {
     const i = tx.nextToDevice & tx.mask;
     const d = i * DESC_WORDS;
-    const plain = (words[d + DESC_FLAGS] & DESC_EOP) !== 0 && words[d + DESC_ORDER] === 0 && impair === null &&
-      words[d + DESC_LEN] <= RX_BUFFER_LEN;
-    if (plain ? moveOne(from, to, tx, i) : moveLong(from, to, tx, impair)) received++;
+    const simple = words[d + DESC_ORDER] === 0 && impair === null;
+    let moved: boolean;
+    if (!simple) moved = moveLong(from, to, tx, impair);
+    else if ((words[d + DESC_FLAGS] & DESC_EOP) === 0) {
+      moved = isPair(tx, d) ? moveTwo(from, to, tx, i) : moveLong(from, to, tx, impair);
+    } else if (words[d + DESC_LEN] <= RX_BUFFER_LEN) moved = moveOne(from, to, tx, i);
+    else moved = moveLong(from, to, tx, impair);
+    if (moved) received++;
     tx.complete(0);
     sent++;
   }
@@ -107,6 +113,58 @@ function moveOne(from: Nic, to: Nic, tx: NicRing, i: number): boolean {
   rx.frames++;
   if ((from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.dma, tx.skb[i], len, rx.pending, to);
   return true;
+}
+
+/** Whether the descriptor at word `d` and the next one are a whole frame that one buffer holds: headers and payload. */
+function isPair(tx: NicRing, d: number): boolean {
+  const words = tx.words;
+  const next = (d + DESC_WORDS) & (tx.mask * DESC_WORDS + DESC_WORDS - 1);
+  return (words[next + DESC_FLAGS] & DESC_EOP) !== 0 && words[d + DESC_LEN] >= ETH_HLEN &&
+    words[d + DESC_LEN] + words[next + DESC_LEN] <= RX_BUFFER_LEN;
+}
+
+/** A segment of TCP: two descriptors into one buffer. Leaves `tx` at the second. */
+function moveTwo(from: Nic, to: Nic, tx: NicRing, i: number): boolean {
+  const order = tx.words;
+  const k = (i + 1) & tx.mask;
+  const t = i * DESC_WORDS;
+  const u = k * DESC_WORDS;
+  const head = order[t + DESC_LEN];
+  const rest = order[u + DESC_LEN];
+  const len = head + rest;
+  const slab = tx.slab[i]!;
+  tx.complete(0);
+  if (!accepts(to, slab.view, order[t + DESC_ADDR], len, to.maxFrame)) return false;
+  const rx = to.rx;
+  if (rx.nextToDevice === rx.nextToUse) return miss(from, to, tx, k, len);
+  const j = rx.nextToDevice & rx.mask;
+  const words = rx.words;
+  const d = j * DESC_WORDS;
+  const into = rx.slab[j]!;
+  const dst = words[d + DESC_ADDR];
+  moveBytes(to, into, dst, slab, order[t + DESC_ADDR], head);
+  moveBytes(to, into, dst + head, tx.slab[k]!, order[u + DESC_ADDR], rest);
+  words[d + DESC_LEN] = len;
+  words[d + DESC_ID] = order[t + DESC_ID];
+  words[d + DESC_CAUSE] = order[t + DESC_CAUSE];
+  words[d + DESC_ORDER] = 0;
+  to.buffers = 1;
+  const verified = (to.dev.features & NETIF_F_RXCSUM) !== 0 ? verifyCsum(to, len) : 0;
+  rx.complete(DESC_EOP | verified);
+  rx.frames++;
+  if ((from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.dma, tx.skb[k], len, rx.pending, to);
+  return true;
+}
+
+/** One move of a batch: counted at its end where both places are in one slab and nobody listens to the ledger. */
+function moveBytes(to: Nic, into: Slab, dst: number, slab: Slab, src: number, len: number): void {
+  const ledger = to.machine.ledger;
+  if (into !== slab || ledger.onMove !== null) copySlab(ledger, to.siteDma, into, dst, slab, src, len);
+  else {
+    copyWithin(slab, dst, src, len);
+    to.moves++;
+    to.movedBytes += len;
+  }
 }
 
 /** Several descriptors, several buffers, an offload, or a wire that corrupts. Leaves `tx` at the frame's last descriptor. */
@@ -171,8 +229,39 @@ function moveImpaired(
   return ok;
 }
 
+/** Takes the frames that {@linkcode dmaGather} reads. */
+export interface FrameSink {
+  /** A frame as bytes, with four more for its FCS, which is not there yet; and what the journey knows it by. */
+  take(frame: Uint8Array<ArrayBuffer>, id: number, cause: number): void;
+}
+
+/**
+ * Reads every frame that waits in `from`'s transmit ring into memory of its own, for a wire on which frames are under way
+ * for a while. `from.tx` is complete afterwards; one interrupt there.
+ */
+export function dmaGather(from: Nic, to: Nic, sink: FrameSink): void {
+  const tx = from.tx;
+  let sent = 0;
+  while (tx.nextToDevice !== tx.nextToUse) {
+    const first = tx.nextToDevice & tx.mask;
+    const last = lastOf(tx);
+    const len = frameLength(tx, first, last);
+    const frame = gather(from, tx, first, last, len);
+    if ((tx.get(first, DESC_ORDER) & NIC_CSUM) !== 0) completeCsumBytes(frame, tx.csum[first], len);
+    if ((from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.dma, tx.skb[last], len, to.rx.pending, to);
+    const id = tx.get(first, DESC_ID);
+    const cause = tx.get(first, DESC_CAUSE);
+    while ((tx.nextToDevice & tx.mask) !== last) tx.complete(0);
+    tx.complete(0);
+    sent++;
+    sink.take(frame, id, cause);
+  }
+  tx.frames += sent;
+  if (sent > 0) from.txIrq.raise(sent);
+}
+
 /** The user's code: what it throws loses the frame and is recorded, as the ring must stay whole. */
-function callImpair(
+export function callImpair(
   impair: Impair,
   frame: Uint8Array<ArrayBuffer>,
   from: Nic,
@@ -417,11 +506,13 @@ function verifyCsum(to: Nic, len: number): number {
 
 // ---- frame check sequence, IEEE 802.3 clause 3.2.9: CRC-32, least significant byte first
 
-function setFcs(frame: Uint8Array<ArrayBuffer>, len: number): void {
+/** Writes the FCS of the first `len` bytes behind them. */
+export function setFcs(frame: Uint8Array<ArrayBuffer>, len: number): void {
   new DataView(frame.buffer, frame.byteOffset, frame.length).setInt32(len, crc32(frame, 0, len), true);
 }
 
-function fcsOk(frame: Uint8Array<ArrayBuffer>): boolean {
+/** Whether the last four bytes are the FCS of those before them. */
+export function fcsOk(frame: Uint8Array<ArrayBuffer>): boolean {
   const len = frame.length - FCS_LEN;
   if (len < 0) return false;
   const view = new DataView(frame.buffer, frame.byteOffset, frame.length);

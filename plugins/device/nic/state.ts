@@ -303,8 +303,8 @@ export class Nic implements Disposable {
     if (o.rxCsum) features |= NETIF_F_RXCSUM;
     if (o.gro) features |= NETIF_F_GRO;
     const needs = NETIF_F_SG | NETIF_F_HW_CSUM;
-    // A frame check sequence is over one frame, not over a super-packet.
-    const whole = this.peer !== null && this.peer.takesGso && this.wire!.impair === null;
+    // A frame check sequence is over one frame, not over a super-packet; and so is what a wire does to frames.
+    const whole = this.peer !== null && this.peer.takesGso && this.wire!.plain;
     if (o.gso && (features & needs) === needs && whole) {
       features |= NETIF_F_TSO | NETIF_F_GSO_UDP_L4;
     }

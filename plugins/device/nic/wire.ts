@@ -5,8 +5,9 @@
  */
 import type { Machine } from "../../../core/mod.ts";
 import * as core from "../../../core/mod.ts";
-import type { Impair, WireOptions } from "./contract.ts";
-import { dmaReceive, dmaTransfer } from "./dma.ts";
+import type { Impair, WireCounters, WireOptions } from "./contract.ts";
+import { dmaGather, dmaReceive, dmaTransfer } from "./dma.ts";
+import { checkLine, Line, type LineOptions } from "./line.ts";
 import type { Nic } from "./state.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
@@ -20,11 +21,49 @@ export class Wire {
   readonly ends: [Nic | null, Nic | null] = [null, null];
   #up = true;
   #impair: Impair | null;
+  #options: LineOptions;
+  /** One per sending end; null: frames are never under way. */
+  #lines: [Line, Line] | null = null;
 
   /** Use {@linkcode wire}. */
   constructor(machine: Machine, options: WireOptions = {}) {
     this.machine = machine;
     this.#impair = options.impair ?? null;
+    this.#options = checkLine(options);
+    this.#makeLines();
+  }
+
+  /** Whether it is a cable that does nothing to frames: super-packets may cross it, too. */
+  get plain(): boolean {
+    return this.#impair === null && this.#lines === null;
+  }
+
+  /**
+   * Changes delay, loss and the like, while it runs; what is not named stays. Frames under way keep their time.
+   * Linux: `tc qdisc change ... netem`.
+   */
+  change(options: Omit<WireOptions, "impair">): void {
+    const changed = checkLine({ ...this.#options, ...options });
+    this.#options = changed;
+    if (this.#lines === null) this.#makeLines();
+    else for (const line of this.#lines) line.options = changed;
+    for (const nic of this.ends) nic?.applyFeatures();
+  }
+
+  /** What it did to frames, by the sending end; null while it is a cable. */
+  get counters(): readonly [WireCounters, WireCounters] | null {
+    return this.#lines === null ? null : [this.#lines[0].counters, this.#lines[1].counters];
+  }
+
+  /** Frames under way. */
+  get underWay(): number {
+    return this.#lines === null ? 0 : this.#lines[0].length + this.#lines[1].length;
+  }
+
+  #makeLines(): void {
+    const o = this.#options;
+    const acts = o.delayNs + o.jitterNs + o.loss + o.duplicate + o.corrupt + o.rateBps > 0 || o.gemodel !== null;
+    if (acts) this.#lines = [new Line(this, 0, o), new Line(this, 1, o)];
   }
 
   /** Whether the cable is whole. */
@@ -91,6 +130,7 @@ export class Wire {
       const peer = up ? (nic === a ? b : a) : null;
       if (nic !== null && nic.peer !== peer) nic.linkChange(peer);
     }
+    if (!up && this.#lines !== null) { for (const line of this.#lines) line.cut(); }
   }
 
   /**
@@ -100,7 +140,16 @@ export class Wire {
   doorbell(from: Nic): void {
     from.counters.doorbells++;
     if ((from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.doorbell, null, from.tx.pending, 0, from);
-    if (from.peer !== null) dmaTransfer(from, from.peer, this.#impair);
+    const peer = from.peer;
+    if (peer === null) return;
+    const lines = this.#lines;
+    if (lines === null) {
+      dmaTransfer(from, peer, this.#impair);
+      return;
+    }
+    const line = from === this.ends[0] ? lines[0] : lines[1];
+    dmaGather(from, peer, line);
+    line.flush();
   }
 
   /**
