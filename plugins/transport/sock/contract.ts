@@ -31,12 +31,16 @@ export const SOL_IP = 0;
 /** SOL_UDP. */
 export const SOL_UDP = 17;
 
+/** The one byte of urgent data. */
+export const MSG_OOB = 0x01;
 /** recvmsg: look, leave it there. */
 export const MSG_PEEK = 0x02;
 /** Message was cut (flag out), or: give the real length (flag in). */
 export const MSG_TRUNC = 0x20;
 /** Do not wait: every call here behaves so. */
 export const MSG_DONTWAIT = 0x40;
+/** A record ends here. */
+export const MSG_EOR = 0x80;
 /** Wait for the whole amount. */
 export const MSG_WAITALL = 0x100;
 /** Read from the error queue. */
@@ -45,19 +49,37 @@ export const MSG_ERRQUEUE = 0x2000;
 export const MSG_NOSIGNAL = 0x4000;
 /** More follows. */
 export const MSG_MORE = 0x8000;
+/** The bytes belong to the message until the error queue says that it is done. */
+export const MSG_ZEROCOPY = 0x4000000;
+/** connect() with the first bytes in the SYN. */
+export const MSG_FASTOPEN = 0x20000000;
 
 /** sk.state of a socket with a peer. */
 export const TCP_ESTABLISHED = 1;
 /** sk.state of a socket without one. */
 export const TCP_CLOSE = 7;
 
+/** Bytes that SO_SNDBUF never goes below: two packets of 2,048. */
+export const SOCK_MIN_SNDBUF = 4608;
+/** Bytes that SO_RCVBUF never goes below: one packet of 2,048. */
+export const SOCK_MIN_RCVBUF = 2304;
+
+/** sk.userlocks: the user chose the size of the send buffer. */
+export const SOCK_SNDBUF_LOCK = 1;
+/** sk.userlocks: the user chose the size of the receive buffer. */
+export const SOCK_RCVBUF_LOCK = 2;
 /** sk.userlocks: the user chose the address. */
 export const SOCK_BINDADDR_LOCK = 4;
 /** sk.userlocks: the user chose the port. */
 export const SOCK_BINDPORT_LOCK = 8;
 
+/** sk.userlocks: connect() chose the port, which is shared with others that differ in the peer. */
+export const SOCK_CONNECT_BIND = 16;
+
 /** poll: can read. */
 export const POLLIN = 0x001;
+/** poll: urgent data. */
+export const POLLPRI = 0x002;
 /** poll: can write. */
 export const POLLOUT = 0x004;
 /** poll: an error waits. */
@@ -94,6 +116,15 @@ export interface MsgHdr {
   flags: number;
   /** Filled by recvmsg with MSG_ERRQUEUE where the caller gives one. */
   err?: SockExtendedErr;
+  /** Filled by recvmsg with the bytes that are left to read, where TCP_INQ is set and the caller gives a number. */
+  inq?: number;
+  /**
+   * Lengths of the pieces of `buf` from `off` on, where it stands for more than one buffer: a message with MSG_ZEROCOPY
+   * makes a frag of each. Linux: msg_iter.
+   */
+  iov?: readonly number[];
+  /** Filled by recvmsg with MSG_ERRQUEUE: time of the entry in ns of the machine's clock, where it has one. */
+  tstamp?: number;
   /** Filled by recvmsg with the packet's TTL where the caller gives a number. Linux: IP_RECVTTL. */
   ttl?: number;
 }
@@ -102,14 +133,16 @@ export interface MsgHdr {
 export interface SockExtendedErr {
   /** Positive errno. */
   errno: number;
-  /** SO_EE_ORIGIN_LOCAL or SO_EE_ORIGIN_ICMP. */
+  /** SO_EE_ORIGIN_*. */
   origin: number;
   /** ICMP type. */
   type: number;
   /** ICMP code. */
   code: number;
-  /** MTU of a message that was too big, in bytes. */
+  /** MTU of a message that was too big, in bytes; SCM_TSTAMP_*; the first of the messages with MSG_ZEROCOPY. */
   info: number;
+  /** Number of the byte that a time stamp is for; the last of the messages with MSG_ZEROCOPY. */
+  data?: number;
   /** Who sent the error, int32. */
   offender: number;
 }
@@ -149,6 +182,18 @@ export interface ProtoOps {
   setsockopt(sk: Sock, level: number, name: number, value: number, value2: number): number;
   /** Protocol-level options; the value or a negative errno. */
   getsockopt(sk: Sock, level: number, name: number): number;
+  /** Options that are strings (TCP_CONGESTION); 0 or a negative errno. */
+  setsockoptString?(sk: Sock, level: number, name: number, value: string): number;
+  /** Options that are strings; the value or a negative errno. */
+  getsockoptString?(sk: Sock, level: number, name: number): string | number;
+  /** A sent packet was freed and is uncharged, instead of waking whoever waits for half of the buffer. */
+  wfree?(sk: Sock): void;
+  /** A received packet of so many bytes was freed and is uncharged. */
+  rfree?(sk: Sock, truesize: number): void;
+  /** SOL_SOCKET options that more than a field depends on were set: SO_KEEPALIVE. */
+  sockoptChanged?(sk: Sock, name: number): void;
+  /** The socket lives on after {@linkcode close}, until the protocol calls {@linkcode SockTable.destroy}. */
+  readonly lingers?: boolean;
 }
 
 /** A socket inside the kernel. Linux: struct sock. One hidden class for all protocols; theirs is in `proto`. */
@@ -184,7 +229,7 @@ export interface Sock extends Wakeable {
   /** Received, not yet read. */
   readonly receiveQueue: SkbQueue;
   /** Errors that wait for MSG_ERRQUEUE, with what they quote. */
-  readonly errorQueue: SkbQueue;
+  errorQueue: SkbQueue;
   /** truesize of what it holds. */
   rmemAlloc: number;
   /** SO_RCVBUF, doubled as Linux does. */
@@ -207,8 +252,20 @@ export interface Sock extends Wakeable {
   broadcast: boolean;
   /** SO_NO_CHECK: datagrams go without a checksum. */
   noCheckTx: boolean;
-  /** SOCK_BINDADDR_LOCK, SOCK_BINDPORT_LOCK. */
+  /** SOCK_*_LOCK, SOCK_CONNECT_BIND. */
   userlocks: number;
+  /** SO_LINGER is on: close() with {@linkcode lingertime} 0 aborts. */
+  linger: boolean;
+  /** Its time, seconds. */
+  lingertime: number;
+  /** SO_KEEPALIVE. */
+  keepopen: boolean;
+  /** SO_OOBINLINE. */
+  urginline: boolean;
+  /** SO_RCVLOWAT: bytes from which a reader is woken. */
+  rcvlowat: number;
+  /** Writers that wait for the connection: the ACK of its SYN-ACK waits for their data. Linux: sk_write_pending. */
+  writePending: number;
   /** A sender found the buffer full: it is woken when half of it is free. Linux: SOCK_NOSPACE. */
   nospace: boolean;
   /** Closed. */
@@ -225,6 +282,16 @@ export interface Sock extends Wakeable {
   inetId: number;
   /** IP_RECVERR. */
   recverr: boolean;
+  /** IP_FREEBIND: may be bound to an address that this host has not. */
+  freebind: boolean;
+  /** SO_ZEROCOPY: MSG_ZEROCOPY is answered in the error queue. */
+  zerocopy: boolean;
+  /** Number of the next message with MSG_ZEROCOPY. Linux: sk_zckey. */
+  zckey: number;
+  /** SO_TIMESTAMPING: SOF_TIMESTAMPING_*. Linux: sk_tsflags. */
+  tsflags: number;
+  /** What numbers of time stamps count from. Linux: sk_tskey. */
+  tskey: number;
   /** IP_MULTICAST_TTL. */
   mcTtl: number;
   /** IP_MULTICAST_LOOP. */
@@ -255,8 +322,28 @@ export interface McMembership {
   readonly dev: NetDevice;
 }
 
+/** Bounds that all protocols of a net share. */
+export interface SockLimits {
+  /** net.ipv4.ip_local_port_range, first. */
+  portLow: number;
+  /** net.ipv4.ip_local_port_range, last. */
+  portHigh: number;
+  /** net.core.rmem_max, bytes. */
+  rmemMax: number;
+  /** net.core.wmem_max, bytes. */
+  wmemMax: number;
+  /** net.core.somaxconn: longest backlog of listen(). */
+  somaxconn: number;
+}
+
 /** Sockets. */
 export interface SockTable {
+  /** Bounds. */
+  readonly limits: SockLimits;
+  /** A socket with the settings of another, which is a listener. Linux: sk_clone_lock(). */
+  clone(sk: Sock): Sock;
+  /** A socket whose protocol has {@linkcode ProtoOps.lingers} is over. Linux: sk_free(). */
+  destroy(sk: Sock): void;
   /** Makes a socket of a family, type and protocol (0: the default); null with {@linkcode errno}. Linux: sock_create(). */
   create(family: number, type: number, protocol: number): Sock | null;
   /** Negative errno of the last create that gave null. */
@@ -265,8 +352,8 @@ export interface SockTable {
   register(sw: ProtoSw): () => void;
   /** Ends a socket: protocol close, queue purge. Linux: sk_common_release(). */
   release(sk: Sock): void;
-  /** SOL_SOCKET options. */
-  setsockopt(sk: Sock, name: number, value: number): number;
+  /** SOL_SOCKET options; `value2`: the second word of one that has two. */
+  setsockopt(sk: Sock, name: number, value: number, value2?: number): number;
   /** SOL_SOCKET options; value or negative errno. */
   getsockopt(sk: Sock, name: number): number;
   /** All sockets that live. */

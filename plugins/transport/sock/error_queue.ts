@@ -5,14 +5,21 @@
  *
  * @module
  */
-import { ERRNO, type SkBuff } from "../../../core/mod.ts";
+import { ERRNO, SkbQueue, type SkBuff } from "../../../core/mod.ts";
 import { MSG_ERRQUEUE, MSG_TRUNC, type MsgHdr, skbSetOwnerR, skErrorReport, type Sock } from "./contract.ts";
 import { skbCopyDatagramMsg } from "./queue.ts";
+import { NO_ERRORS } from "./sock_base.ts";
 
 /** This host refused: too big. */
 export const SO_EE_ORIGIN_LOCAL = 1;
 /** An ICMP error. */
 export const SO_EE_ORIGIN_ICMP = 2;
+/** The moment of a transmission: SO_TIMESTAMPING. */
+export const SO_EE_ORIGIN_TIMESTAMPING = 4;
+/** Messages with MSG_ZEROCOPY are done. */
+export const SO_EE_ORIGIN_ZEROCOPY = 5;
+/** `code` of SO_EE_ORIGIN_ZEROCOPY: they were copied after all. */
+export const SO_EE_CODE_ZEROCOPY_COPIED = 1;
 
 const CB_ERRNO = 0;
 const CB_ORIGIN = 1;
@@ -21,8 +28,13 @@ const CB_INFO = 3;
 const CB_OFFENDER = 4;
 const CB_ADDR = 5;
 const CB_PORT = 6;
+const CB_DATA = 7;
+/** Time in ns: high and low word; both 0: none. */
+const CB_TSTAMP_HIGH = 8, CB_TSTAMP_LOW = 9;
 
 const EAGAIN = -ERRNO.EAGAIN;
+/** What a time stamp comes with: no message of the stream is meant. */
+const ENOMSG = 42;
 
 /** Errno of an unreachable by code, and whether a connected socket without IP_RECVERR hears of it (fatal = 1). */
 const UNREACH: readonly number[] = [
@@ -108,6 +120,7 @@ function ipIcmpError(
   quote.cb[CB_ORIGIN] = SO_EE_ORIGIN_ICMP;
   quote.cb[CB_TYPE] = (type << 8) | code;
   quote.cb[CB_INFO] = info;
+  quote.cb[CB_DATA] = quote.cb[CB_TSTAMP_HIGH] = quote.cb[CB_TSTAMP_LOW] = 0;
   if (quote.mayPull(headers)) quote.pull(headers);
   queueErr(sk, quote);
 }
@@ -124,7 +137,51 @@ export function ipLocalError(sk: Sock, errno: number, daddr: number, dport: numb
   skb.cb[CB_OFFENDER] = 0;
   skb.cb[CB_ADDR] = daddr;
   skb.cb[CB_PORT] = dport;
+  skb.cb[CB_DATA] = skb.cb[CB_TSTAMP_HIGH] = skb.cb[CB_TSTAMP_LOW] = 0;
   queueErr(sk, skb);
+}
+
+/**
+ * A moment of a transmission: `what` is SCM_TSTAMP_*, `key` the number of the byte. With the packet `skb`, of which the
+ * payload is told; null: without. Linux: __skb_tstamp_tx(), __skb_complete_tx_timestamp(). Borrows `skb`.
+ */
+export function sockTxTimestamp(sk: Sock, skb: SkBuff | null, what: number, key: number): void {
+  const quote = skb === null ? sk.machine.skbs.alloc(0) : skb.pskbCopy();
+  if (quote === null) return;
+  clearWords(quote);
+  quote.cb[CB_ERRNO] = ENOMSG;
+  quote.cb[CB_ORIGIN] = SO_EE_ORIGIN_TIMESTAMPING;
+  quote.cb[CB_INFO] = what;
+  quote.cb[CB_DATA] = key;
+  const now = sk.machine.now;
+  quote.cb[CB_TSTAMP_HIGH] = Math.floor(now / 0x100000000);
+  quote.cb[CB_TSTAMP_LOW] = now | 0;
+  queueErr(sk, quote);
+}
+
+/**
+ * Message `id` with MSG_ZEROCOPY is done with; what follows the last entry is told with it. Linux:
+ * __msg_zerocopy_callback(), skb_zerocopy_notify_extend(), net/core/skbuff.c.
+ */
+export function sockZerocopyDone(sk: Sock, id: number, code: number): void {
+  if (sk.dead) return;
+  const tail = sk.errorQueue.tail;
+  if (tail !== null && tail.cb[CB_ORIGIN] === SO_EE_ORIGIN_ZEROCOPY && ((tail.cb[CB_DATA] + 1) | 0) === (id | 0)) {
+    tail.cb[CB_DATA] = id;
+    sk.machine.wakeLater(sk);
+    return;
+  }
+  const skb = sk.machine.skbs.alloc(0);
+  if (skb === null) return;
+  clearWords(skb);
+  skb.cb[CB_ORIGIN] = SO_EE_ORIGIN_ZEROCOPY;
+  skb.cb[CB_TYPE] = code;
+  skb.cb[CB_INFO] = skb.cb[CB_DATA] = id;
+  queueErr(sk, skb);
+}
+
+function clearWords(skb: SkBuff): void {
+  for (let i = 0; i <= CB_TSTAMP_LOW; i++) skb.cb[i] = 0;
 }
 
 /** Errors share the receive buffer; what does not fit is lost. Linux: sock_queue_err_skb(). Takes ownership of `skb`. */
@@ -136,6 +193,7 @@ function queueErr(sk: Sock, skb: SkBuff): void {
   if (skb.owner !== null) skb.orphan();
   skbSetOwnerR(skb, sk);
   skb.dst = null;
+  if (sk.errorQueue === NO_ERRORS) sk.errorQueue = new SkbQueue();
   sk.errorQueue.enqueue(skb);
   if (!sk.dead) sk.machine.wakeLater(sk);
 }
@@ -160,7 +218,10 @@ export function ipRecvError(sk: Sock, msg: MsgHdr, site: number): number {
     err.code = skb.cb[CB_TYPE] & 0xff;
     err.info = skb.cb[CB_INFO];
     err.offender = skb.cb[CB_OFFENDER];
+    err.data = skb.cb[CB_DATA];
   }
+  const tstamp = skb.cb[CB_TSTAMP_HIGH] * 0x100000000 + (skb.cb[CB_TSTAMP_LOW] >>> 0);
+  if (tstamp !== 0) msg.tstamp = tstamp;
   const next = sk.errorQueue.head;
   if (next !== null && next.cb[CB_ORIGIN] === SO_EE_ORIGIN_ICMP) sk.err = next.cb[CB_ERRNO];
   else if (skb.cb[CB_ORIGIN] === SO_EE_ORIGIN_ICMP) sk.err = 0;

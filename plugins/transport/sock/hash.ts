@@ -78,7 +78,7 @@ export class SockHash<T> {
 
   /** Adds a node under a key: in front of its chain, or at the end. */
   add(node: HashNode<T>, a: number, b: number, c: number, front: boolean): void {
-    if (2 * (this.used + 1) > this.#mask) this.#grow();
+    if (3 * (this.used + 1) > 2 * this.#mask) this.#grow();
     node.a = a;
     node.b = b;
     node.c = c;
@@ -120,6 +120,15 @@ export class SockHash<T> {
     node.next = null;
     node.prev = node;
     node.linked = false;
+  }
+
+  /** Everything that is in the table now: for tools and for the end. */
+  list(): T[] {
+    const all: T[] = [];
+    for (const head of this.#heads) {
+      for (let n = head; n !== null; n = n.next) all.push(n.up);
+    }
+    return all;
   }
 
   #put(i: number, head: HashNode<T>): void {

@@ -19,6 +19,8 @@ export const IP_MTU_DISCOVER = 10;
 export const IP_RECVERR = 11;
 /** The path MTU to the peer; read only. */
 export const IP_MTU = 14;
+/** May be bound to an address that this host has not. */
+export const IP_FREEBIND = 15;
 /** Interface of outgoing multicast, as address. */
 export const IP_MULTICAST_IF = 32;
 /** TTL of outgoing multicast; -1: 1. */
@@ -58,6 +60,9 @@ export function ipSetsockopt(sk: Sock, name: number, value: number, value2: numb
       sk.recverr = value !== 0;
       if (value === 0) sk.errorQueue.purge();
       return 0;
+    case IP_FREEBIND:
+      sk.freebind = value !== 0;
+      return 0;
     case IP_MULTICAST_TTL:
       if (value < -1 || value > 255) return -ERRNO.EINVAL;
       sk.mcTtl = value === -1 ? 1 : value;
@@ -93,6 +98,8 @@ export function ipGetsockopt(sk: Sock, name: number): number {
       return sk.recverr ? 1 : 0;
     case IP_MTU:
       return pathMtu(sk);
+    case IP_FREEBIND:
+      return sk.freebind ? 1 : 0;
     case IP_MULTICAST_TTL:
       return sk.mcTtl;
     case IP_MULTICAST_LOOP:

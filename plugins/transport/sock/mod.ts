@@ -23,11 +23,11 @@
  */
 import type { Net, Plugin } from "../../../core/mod.ts";
 import { SOCK, type SockTable } from "./contract.ts";
-import { SOCK_MIN_RCVBUF, SOCK_MIN_SNDBUF, sockCreate, sockRegisterRow, sockRelease, SockState } from "./state.ts";
+import { SOCK_MIN_RCVBUF, SOCK_MIN_SNDBUF } from "./contract.ts";
+import { sockClone, sockCreate, sockDestroy, sockRegisterRow, sockRelease, SockState } from "./state.ts";
 import { sockGetsockopt, sockSetsockopt } from "./options.ts";
 
 export * from "./contract.ts";
-export { SOCK_MIN_RCVBUF, SOCK_MIN_SNDBUF } from "./state.ts";
 
 /** The plugin. */
 export function sock(): Plugin {
@@ -54,19 +54,36 @@ function setup(net: Net): Disposable {
       value: 4194304,
       min: SOCK_MIN_RCVBUF,
       max: 0x3fffffff,
-      apply: (v) => st.rmemMax = v,
+      apply: (v) => st.limits.rmemMax = v,
     }),
     net.sysctl.define("net.core.wmem_max", {
       value: 4194304,
       min: SOCK_MIN_SNDBUF,
       max: 0x3fffffff,
-      apply: (v) => st.wmemMax = v,
+      apply: (v) => st.limits.wmemMax = v,
+    }),
+    net.sysctl.define("net.core.somaxconn", {
+      value: 4096,
+      min: 0,
+      max: 0x7fffffff,
+      apply: (v) => st.limits.somaxconn = v,
+    }),
+    net.sysctl.define("net.ipv4.ip_local_port_range", {
+      value: [32768, 60999],
+      min: 1,
+      max: 65535,
+      apply: (_, [low, high]) => {
+        st.limits.portLow = low;
+        st.limits.portHigh = high;
+      },
     }),
   ];
   return {
     [Symbol.dispose]: () => {
       for (const knob of knobs) knob[Symbol.dispose]();
-      if (net.disposed) { for (const sk of [...st.socks]) sockRelease(st, sk); }
+      if (!net.disposed) return;
+      for (const sk of [...st.socks]) sockRelease(st, sk);
+      for (const sk of [...st.socks]) sockDestroy(st, sk);
     },
   };
 }
@@ -81,8 +98,11 @@ function tableOf(st: SockState): SockTable {
       return sk;
     },
     register: (sw) => sockRegisterRow(st, sw),
+    limits: st.limits,
+    clone: (sk) => sockClone(st, sk),
+    destroy: (sk) => sockDestroy(st, sk),
     release: (sk) => sockRelease(st, sk),
-    setsockopt: (sk, name, value) => sockSetsockopt(st, sk, name, value),
+    setsockopt: (sk, name, value, value2 = 0) => sockSetsockopt(st, sk, name, value, value2),
     getsockopt: (sk, name) => sockGetsockopt(sk, name),
     list: () => [...st.socks],
   };

@@ -7,73 +7,38 @@ import type { Dst } from "../../network/fib/contract.ts";
 import * as ipv4 from "../../network/ipv4/contract.ts";
 import {
   AF_INET,
-  type McMembership,
   type ProtoOps,
   type ProtoSw,
   skWriteSpace,
   type Sock,
+  SOCK_BINDPORT_LOCK,
+  SOCK_CONNECT_BIND,
   SOCK_STREAM,
+  type SockLimits,
   TCP_CLOSE,
 } from "./contract.ts";
 import { ipMcDropSocket } from "./ip_options.ts";
+import { NO_ERRORS, SockBase } from "./sock_base.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
 const { DROP, ERRNO, G_SOCK } = core;
 const { IP_PMTUDISC_WANT } = ipv4;
 
-/** Bytes that SO_SNDBUF never goes below: two packets of 2,048. Linux: SOCK_MIN_SNDBUF. */
-export const SOCK_MIN_SNDBUF = 4608;
-/** Bytes that SO_RCVBUF never goes below: one packet of 2,048. Linux: SOCK_MIN_RCVBUF. */
-export const SOCK_MIN_RCVBUF = 2304;
 /** Linux: SOCK_MAX. */
 const SOCK_MAX = 11;
 
-/** What skbs carry of a socket: its accounting. */
-class SockOwner implements SkbOwner {
-  /** SO_MARK. */
-  mark = 0;
-  /** SO_PRIORITY. */
-  priority = 0;
-  readonly #sk: SockImpl;
-
-  constructor(sk: SockImpl) {
-    this.#sk = sk;
-  }
-
-  /** A packet of ours was freed: room in the send buffer. Linux: sock_wfree(). */
-  wfree(truesize: number): void {
-    const sk = this.#sk;
-    sk.wmemAlloc -= truesize;
-    if (!sk.nospace || sk.wmemAlloc << 1 > sk.sndbuf) return;
-    sk.nospace = false;
-    skWriteSpace(sk);
-  }
-
-  /** A packet that we received was freed. Linux: sock_rfree(). */
-  rfree(truesize: number): void {
-    this.#sk.rmemAlloc -= truesize;
-  }
-
-  /** Soft for datagrams unless IP_RECVERR asks for errors. */
-  error(errno: number): void {
-    const sk = this.#sk;
-    sk.errSoft = errno;
-    if (sk.dead || (!sk.recverr && sk.type !== SOCK_STREAM)) return;
-    sk.err = errno;
-    sk.machine.wakeLater(sk);
-  }
-}
-
 /** The one class of all sockets. See {@linkcode Sock} for the fields. */
-export class SockImpl implements Sock {
+export class SockImpl extends SockBase implements Sock, SkbOwner {
   readonly net: Net;
   readonly machine: Machine;
   readonly family: number;
   readonly type: number;
   readonly protocol: number;
   readonly ops: ProtoOps;
-  readonly owner: SkbOwner;
-  ready = false;
+  /** SO_MARK. */
+  mark = 0;
+  /** SO_PRIORITY. */
+  priority = 0;
   state = TCP_CLOSE;
   saddr = 0;
   sport = 0;
@@ -82,40 +47,25 @@ export class SockImpl implements Sock {
   dport = 0;
   boundDevIf = 0;
   readonly receiveQueue: SkbQueue = new SkbQueue();
-  readonly errorQueue: SkbQueue = new SkbQueue();
+  errorQueue: SkbQueue = NO_ERRORS;
   rmemAlloc = 0;
   rcvbuf: number;
   wmemAlloc = 0;
   sndbuf: number;
   err = 0;
-  errSoft = 0;
   shutdown = 0;
-  reuseaddr = false;
-  reuseport = false;
-  broadcast = false;
-  noCheckTx = false;
   userlocks = 0;
-  nospace = false;
-  dead = false;
-  drops = 0;
   tos = 0;
   ttl = 0;
   pmtudisc = IP_PMTUDISC_WANT;
   inetId = 0;
-  recverr = false;
-  mcTtl = 1;
-  mcLoop = true;
-  mcIndex = 0;
-  mcAddr = 0;
-  mcAll = true;
-  mcList: readonly McMembership[] = [];
   dst: Dst | null = null;
   proto: unknown = null;
-  acceptError = 0;
   onReady: (() => void) | null = null;
   readonly #st: SockState;
 
   constructor(st: SockState, family: number, type: number, protocol: number, ops: ProtoOps) {
+    super();
     this.#st = st;
     this.net = st.net;
     this.machine = st.net.machine;
@@ -123,9 +73,41 @@ export class SockImpl implements Sock {
     this.type = type;
     this.protocol = protocol;
     this.ops = ops;
-    this.owner = new SockOwner(this);
     this.rcvbuf = st.rmemDefault;
     this.sndbuf = st.wmemDefault;
+  }
+
+  /** What skbs carry of it: its own accounting. */
+  get owner(): SkbOwner {
+    return this;
+  }
+
+  /** A packet of ours was freed: room in the send buffer. Linux: sock_wfree(). */
+  wfree(truesize: number): void {
+    this.wmemAlloc -= truesize;
+    const ops = this.ops;
+    if (ops.wfree !== undefined) {
+      ops.wfree(this);
+      return;
+    }
+    if (!this.nospace || this.wmemAlloc << 1 > this.sndbuf) return;
+    this.nospace = false;
+    skWriteSpace(this);
+  }
+
+  /** A packet that we received was freed. Linux: sock_rfree(). */
+  rfree(truesize: number): void {
+    this.rmemAlloc -= truesize;
+    const ops = this.ops;
+    if (ops.rfree !== undefined) ops.rfree(this, truesize);
+  }
+
+  /** Soft for datagrams unless IP_RECVERR asks for errors. */
+  error(errno: number): void {
+    this.errSoft = errno;
+    if (this.dead || (!this.recverr && this.type !== SOCK_STREAM)) return;
+    this.err = errno;
+    this.machine.wakeLater(this);
   }
 
   /** At the outermost exit: whoever waits looks again. Linux: the wake queue's callback. */
@@ -155,10 +137,14 @@ export class SockState {
   rmemDefault = 212992;
   /** net.core.wmem_default, bytes. */
   wmemDefault = 212992;
-  /** net.core.rmem_max, bytes. */
-  rmemMax = 4194304;
-  /** net.core.wmem_max, bytes. */
-  wmemMax = 4194304;
+  /** Bounds. */
+  readonly limits: SockLimits = {
+    portLow: 32768,
+    portHigh: 60999,
+    rmemMax: 4194304,
+    wmemMax: 4194304,
+    somaxconn: 4096,
+  };
 
   /** An empty table. */
   constructor(net: Net) {
@@ -216,12 +202,49 @@ export function sockRegisterRow(st: SockState, sw: ProtoSw): () => void {
   };
 }
 
-/** Ends a socket; packets that are on their way out still account to it. Linux: sk_common_release(). */
+/** A socket like `sk`, closed and without addresses. Linux: sk_clone_lock(). */
+export function sockClone(st: SockState, sk: Sock): Sock {
+  const twin = new SockImpl(st, sk.family, sk.type, sk.protocol, sk.ops);
+  twin.srcAddr = sk.srcAddr;
+  twin.saddr = sk.saddr;
+  twin.boundDevIf = sk.boundDevIf;
+  twin.rcvbuf = sk.rcvbuf;
+  twin.sndbuf = sk.sndbuf;
+  twin.reuseaddr = sk.reuseaddr;
+  twin.reuseport = sk.reuseport;
+  twin.broadcast = sk.broadcast;
+  twin.userlocks = sk.userlocks & ~(SOCK_BINDPORT_LOCK | SOCK_CONNECT_BIND);
+  twin.linger = sk.linger;
+  twin.lingertime = sk.lingertime;
+  twin.keepopen = sk.keepopen;
+  twin.urginline = sk.urginline;
+  twin.rcvlowat = sk.rcvlowat;
+  twin.tos = sk.tos;
+  twin.ttl = sk.ttl;
+  twin.pmtudisc = sk.pmtudisc;
+  twin.recverr = sk.recverr;
+  twin.freebind = sk.freebind;
+  twin.zerocopy = sk.zerocopy;
+  twin.tsflags = sk.tsflags;
+  twin.owner.mark = sk.owner.mark;
+  twin.owner.priority = sk.owner.priority;
+  st.socks.add(twin);
+  return twin;
+}
+
+/** Nobody has a descriptor of it any more: the protocol closes it, at once or by and by. Linux: inet_release(). */
 export function sockRelease(st: SockState, sk: Sock): void {
   if (sk.dead) return;
   sk.dead = true;
+  sk.onReady = null;
   sk.ops.close(sk);
-  ipMcDropSocket(sk);
+  if (sk.ops.lingers !== true) sockDestroy(st, sk);
+}
+
+/** Ends a socket; packets that are on their way out still account to it. Linux: sk_common_release(). */
+export function sockDestroy(st: SockState, sk: Sock): void {
+  sk.dead = true;
+  if (sk.mcList.length !== 0) ipMcDropSocket(sk);
   for (let skb = sk.receiveQueue.dequeue(); skb !== null; skb = sk.receiveQueue.dequeue()) {
     st.net.drop(skb, DROP.SOCKET_CLOSE);
   }

@@ -65,7 +65,7 @@ export function udp(): Plugin {
   return { name: "udp", api: 1, requires: [INET, FIB, IPV4, SOCK], provides: [UDP], setup };
 }
 
-function setup(net: Net): Disposable {
+function setup(net: Net): void {
   const st = net.state("udp:state", () => new UdpState(net));
   inetAddProtocol(net, IPPROTO_UDP, {
     rcv: (skb) => udpRcv(st, skb),
@@ -75,15 +75,6 @@ function setup(net: Net): Disposable {
   net.provide(UDP, {
     lookup: (saddr, sport, daddr, dport, dif) => st.table.lookup(saddr, sport, daddr, dport, dif)?.sk ?? null,
     count: () => st.table.count,
-  });
-  return net.sysctl.define("net.ipv4.ip_local_port_range", {
-    value: [32768, 60999],
-    min: 1,
-    max: 65535,
-    apply: (_, [low, high]) => {
-      st.portLow = low;
-      st.portHigh = high;
-    },
   });
 }
 

@@ -52,7 +52,7 @@ export function udpClose(st: UdpState, sk: Sock): void {
 function udpGetPort(st: UdpState, sk: Sock, snum: number): number {
   const port = snum !== 0
     ? snum
-    : pickPort(st.machine, st.portLow, st.portHigh, (candidate) => !st.table.inUse(sk, candidate));
+    : pickPort(st.machine, st.limits.portLow, st.limits.portHigh, (candidate) => !st.table.inUse(sk, candidate));
   if (port === 0 || (snum !== 0 && st.table.inUse(sk, snum))) return -ERRNO.EADDRINUSE;
   sk.sport = port;
   st.table.hash(udpSk(sk));
@@ -68,7 +68,8 @@ export function udpAutobind(st: UdpState, sk: Sock): number {
 export function udpBind(st: UdpState, sk: Sock, addr: number, port: number): number {
   if (port < 0 || port > 0xffff) return -ERRNO.EINVAL;
   const type = addr === 0 ? RTN_LOCAL : st.fib.addrType(addr);
-  if (type !== RTN_LOCAL && type !== RTN_BROADCAST && type !== RTN_MULTICAST) return -ERRNO.EADDRNOTAVAIL;
+  const ours = type === RTN_LOCAL || type === RTN_BROADCAST || type === RTN_MULTICAST;
+  if (!ours && !sk.freebind) return -ERRNO.EADDRNOTAVAIL;
   if (sk.state !== TCP_CLOSE || sk.sport !== 0) return -ERRNO.EINVAL;
   sk.saddr = addr;
   sk.srcAddr = type === RTN_LOCAL ? addr : 0;

@@ -13,7 +13,7 @@ import {
 import { INET, type Inet, IPPROTO_UDP, type SnmpMib } from "../../network/inet/contract.ts";
 import { FIB, type Fib } from "../../network/fib/contract.ts";
 import { type IpCork, IPV4, type Ipv4, newIpCork } from "../../network/ipv4/contract.ts";
-import { HashNode, type Sock } from "../sock/contract.ts";
+import { HashNode, SOCK, type Sock, type SockLimits } from "../sock/contract.ts";
 import { UDP_HLEN } from "./header.ts";
 import { type ReuseportGroup, UdpTable } from "./table.ts";
 
@@ -92,10 +92,8 @@ export class UdpState {
   readonly siteRecvmsg: number;
   /** Tracepoints. */
   readonly tp: UdpTracepoints;
-  /** net.ipv4.ip_local_port_range, first. */
-  portLow = 32768;
-  /** net.ipv4.ip_local_port_range, last. */
-  portHigh = 60999;
+  /** Bounds that all sockets share. */
+  readonly limits: SockLimits;
 
   /** No sockets yet. */
   constructor(net: Net) {
@@ -108,6 +106,7 @@ export class UdpState {
     this.mib = this.inet.mib;
     this.fib = net.get(FIB);
     this.ipv4 = net.get(IPV4);
+    this.limits = net.get(SOCK).limits;
     this.table = new UdpTable(net.machine.platform);
     this.siteSendmsg = this.ledger.site("udp_sendmsg", "cpu");
     this.siteRecvmsg = this.ledger.site("udp_recvmsg", "cpu");
