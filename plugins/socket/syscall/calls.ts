@@ -5,13 +5,15 @@
 import * as core from "../../../core/mod.ts";
 import type { MsgHdr, Sock } from "../../transport/sock/contract.ts";
 import * as sock from "../../transport/sock/contract.ts";
+import * as tcp from "../../transport/tcp/contract.ts";
 import type { SockAddr } from "./contract.ts";
 import type { FdTable } from "./table.ts";
 import * as table from "./table.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
 const { ERRNO, G_SOCK } = core;
-const { SOL_SOCKET, TCP_ESTABLISHED } = sock;
+const { SOL_SOCKET, TCP_CLOSE } = sock;
+const { TCP_SYN_SENT } = tcp;
 const { FIRST_FD } = table;
 
 /** poll: the descriptor is not open. */
@@ -202,17 +204,32 @@ export function sysSetsockopt(
   fd: number,
   level: number,
   name: number,
-  value: number,
+  value: number | string,
   value2: number,
 ): number {
   const sk = t.get(fd);
   if (sk === null) return noSock(fd);
   t.machine.enter();
-  const err = level === SOL_SOCKET
-    ? t.socks.setsockopt(sk, name, value)
+  const err = typeof value === "string"
+    ? setString(sk, level, name, value)
+    : level === SOL_SOCKET
+    ? t.socks.setsockopt(sk, name, value, value2)
     : sk.ops.setsockopt(sk, level, name, value, value2);
   t.machine.exit();
   return err;
+}
+
+function setString(sk: Sock, level: number, name: number, value: string): number {
+  const set = sk.ops.setsockoptString;
+  return set === undefined ? -ERRNO.ENOPROTOOPT : set(sk, level, name, value);
+}
+
+/** Linux: __sys_getsockopt() of an option that is a string. */
+export function sysGetsockoptString(t: FdTable, fd: number, level: number, name: number): string | number {
+  const sk = t.get(fd);
+  if (sk === null) return noSock(fd);
+  const get = sk.ops.getsockoptString;
+  return get === undefined ? -ERRNO.ENOPROTOOPT : get(sk, level, name);
 }
 
 /** Linux: __sys_getsockopt(). */
@@ -235,7 +252,7 @@ export function sysGetsockname(t: FdTable, fd: number, out: SockAddr): number {
 export function sysGetpeername(t: FdTable, fd: number, out: SockAddr): number {
   const sk = t.get(fd);
   if (sk === null) return noSock(fd);
-  if (sk.dport === 0 || sk.state !== TCP_ESTABLISHED) return -ERRNO.ENOTCONN;
+  if (sk.dport === 0 || sk.state === TCP_CLOSE || sk.state === TCP_SYN_SENT) return -ERRNO.ENOTCONN;
   out.addr = sk.daddr;
   out.port = sk.dport;
   return 0;
