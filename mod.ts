@@ -61,16 +61,23 @@ import { arp } from "./plugins/network/arp/mod.ts";
 import { ipv4 } from "./plugins/network/ipv4/mod.ts";
 import { icmp } from "./plugins/network/icmp/mod.ts";
 import { sock } from "./plugins/transport/sock/mod.ts";
+import { cubic, tcp } from "./plugins/transport/tcp/mod.ts";
 import { udp } from "./plugins/transport/udp/mod.ts";
 import { ping as pingSockets } from "./plugins/transport/ping/mod.ts";
 import { SYSCALL, syscall, type Syscalls } from "./plugins/socket/syscall/mod.ts";
 import {
+  connect,
+  type ConnectOptions,
   type DatagramConn,
+  listen,
   listenDatagram,
   type ListenDatagramOptions,
+  type ListenOptions,
   ping,
   type PingOptions,
   type PingReply,
+  type TcpConn,
+  type TcpListener,
 } from "./plugins/socket/deno/mod.ts";
 
 export { Machine, type MachineOptions, Net, NetDevice, type NetOptions, type Plugin, PluginError } from "./core/mod.ts";
@@ -103,6 +110,8 @@ export function standardPlugins(): Plugin[] {
     icmp(),
     sock(),
     udp(),
+    tcp(),
+    cubic(),
     pingSockets(),
     syscall(),
     loopbackDevice(),
@@ -169,10 +178,23 @@ export class Host implements Disposable {
     this.neigh = new NeighCommands(net);
   }
 
+  /** Sets a tunable by Linux's name, `host.sysctl("net.ipv4.tcp_congestion_control", "reno")`. */
+  sysctl(name: string, value: string): void;
   /** Sets a tunable by Linux's name: `host.sysctl("net.ipv4.ip_forward", 1)`; without a value, reads it. */
-  sysctl(name: string, value?: number | readonly number[]): number {
+  sysctl(name: string, value?: number | readonly number[]): number;
+  sysctl(name: string, value?: number | readonly number[] | string): number | void {
     if (value !== undefined) this.net.sysctl.set(name, value);
-    return this.net.sysctl.get(name);
+    if (typeof value !== "string") return this.net.sysctl.get(name);
+  }
+
+  /** A TCP connection in Deno's shape. Rejects with the errors that `Deno.connect` rejects with. */
+  connect(options: ConnectOptions): Promise<TcpConn> {
+    return connect(this.net, options);
+  }
+
+  /** A TCP listener in Deno's shape. Throws the errors that `Deno.listen` throws. */
+  listen(options: ListenOptions): TcpListener {
+    return listen(this.net, options);
   }
 
   /** A UDP socket in Deno's shape. Throws the errors that `Deno.listenDatagram` throws. */

@@ -2,7 +2,7 @@
  * `listenDatagram()`: Deno's datagram socket over the system calls.
  */
 import { ERRNO, type Net } from "../../../core/mod.ts";
-import { ipToString, parseIp } from "../../network/inet/contract.ts";
+import { ipToString } from "../../network/inet/contract.ts";
 import {
   AF_INET,
   IP_ADD_MEMBERSHIP,
@@ -18,6 +18,7 @@ import {
   SOL_SOCKET,
 } from "../../transport/sock/contract.ts";
 import { SYSCALL, type Syscalls } from "../syscall/contract.ts";
+import { attempt, needBytes, needPort, needTransport, resolveHost } from "./args.ts";
 import type { DatagramConn, ListenDatagramOptions, MulticastMembership, UdpAddr } from "./contract.ts";
 import { BadResource, Interrupted, NotSupported, socketError } from "./errors.ts";
 
@@ -42,13 +43,6 @@ interface Writer {
   reject(error: Error): void;
 }
 
-/** An IPv4 address or `localhost` as int32; anything else is a TypeError. */
-export function resolveHost(hostname: string, what: string): number {
-  const addr = hostname === "localhost" ? 0x7f000001 : parseIp(hostname);
-  if (addr === null) throw new TypeError(`Cannot ${what} "${hostname}": expected an IPv4 address such as 10.0.0.1`);
-  return addr;
-}
-
 /**
  * A datagram socket of `net`, bound. Errors are those of {@linkcode socketError}: `AddrInUse`, `AddrNotAvailable`; a
  * port that is none is a RangeError.
@@ -65,7 +59,7 @@ export function resolveHost(hostname: string, what: string): number {
  * ```
  */
 export function listenDatagram(net: Net, options: ListenDatagramOptions): DatagramConn {
-  needUdp("listen", options);
+  needTransport("listen", options, "udp");
   const { port = 0, hostname = "0.0.0.0", reuseAddress = false, loopback = false, broadcast = false } = options;
   needPort("listen on", port);
   const addr = resolveHost(hostname, "listen on");
@@ -83,22 +77,6 @@ export function listenDatagram(net: Net, options: ListenDatagramOptions): Datagr
   return new UdpConn(net, sys, fd);
 }
 
-/** JavaScript gets no types: what is no UDP address is a TypeError, and never a datagram to somewhere else. */
-function needUdp(what: string, value: { transport?: string | undefined }): void {
-  const found = typeof value === "object" && value !== null ? value.transport ?? "udp" : value;
-  if (found !== "udp") throw new TypeError(`Cannot ${what}: "${found}" is not the transport "udp"`);
-}
-
-function needPort(what: string, port: number): void {
-  if (Number.isInteger(port) && port >= 0 && port <= 65535) return;
-  throw new RangeError(`Cannot ${what} port ${port}: it takes a whole number from 0 to 65535`);
-}
-
-function needBytes(what: string, p: unknown): void {
-  if (p instanceof Uint8Array) return;
-  throw new TypeError(`Cannot ${what}: expected a Uint8Array, not ${p === null ? "null" : typeof p}`);
-}
-
 class UdpConn implements DatagramConn {
   readonly addr: UdpAddr;
   readonly #sys: Syscalls;
@@ -111,6 +89,8 @@ class UdpConn implements DatagramConn {
   #fromHost = "0.0.0.0";
   #toHost = "0.0.0.0";
   #toAddr = 0;
+  /** poll() may have changed since a call began. */
+  #woken = false;
   readonly #life: Disposable;
 
   constructor(net: Net, sys: Syscalls, fd: number) {
@@ -128,7 +108,10 @@ class UdpConn implements DatagramConn {
     if (this.#fd < 0) return Promise.reject(closed("receive"));
     if (p !== undefined && !(p instanceof Uint8Array)) return attempt(() => needBytes("receive into it", p) as never);
     if (this.#readers.length === 0) {
-      const got = this.#take(p);
+      this.#woken = false;
+      let got = this.#take(p);
+      // A datagram may have come at the call's own exit, before anybody waited for it.
+      if (got === null && this.#woken) got = this.#take(p);
       if (got !== null) return got instanceof Error ? Promise.reject(got) : Promise.resolve(got);
     }
     return new Promise((resolve, reject) => this.#readers.push({ into: p, resolve, reject }));
@@ -139,14 +122,16 @@ class UdpConn implements DatagramConn {
     let to: number;
     try {
       needBytes("send", p);
-      needUdp("send", addr);
+      needTransport("send", addr, "udp");
       needPort("send to", addr.port);
       to = this.#resolve(addr.hostname);
     } catch (error) {
       return Promise.reject(error);
     }
     if (this.#writers.length === 0) {
-      const sent = this.#put(p, to, addr.port);
+      this.#woken = false;
+      let sent = this.#put(p, to, addr.port);
+      if (sent === EAGAIN && this.#woken) sent = this.#put(p, to, addr.port);
       if (sent >= 0) return Promise.resolve(sent);
       if (sent !== EAGAIN) return Promise.reject(sendError(sent, to, addr.port));
     }
@@ -208,6 +193,7 @@ class UdpConn implements DatagramConn {
 
   /** At the outermost exit: serves those that wait, in order, as far as there are datagrams and room. */
   #wake(): void {
+    this.#woken = true;
     while (this.#readers.length > 0) {
       const got = this.#take(this.#readers[0].into);
       if (got === null) break;
@@ -259,11 +245,6 @@ class UdpConn implements DatagramConn {
     }
     return this.#toAddr;
   }
-}
-
-/** A call whose errors are rejections. */
-function attempt<T>(fn: () => T): Promise<T> {
-  return new Promise((resolve) => resolve(fn()));
 }
 
 function closed(what: string): BadResource {

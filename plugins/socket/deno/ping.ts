@@ -20,8 +20,8 @@ import {
   SOL_IP,
 } from "../../transport/sock/contract.ts";
 import { SYSCALL, type Syscalls } from "../syscall/contract.ts";
+import { resolveHost } from "./args.ts";
 import type { PingOptions, PingReply } from "./contract.ts";
-import { resolveHost } from "./datagram.ts";
 import { socketError, type SocketErrorOptions } from "./errors.ts";
 
 const IPPROTO_ICMP = 1;
