@@ -31,6 +31,7 @@ import { Journey } from "./recorder.ts";
 export * from "./contract.ts";
 export { type Remark, REMARKS } from "./remarks.ts";
 export { Journey } from "./recorder.ts";
+export { owners } from "./render.ts";
 
 /** Starts a recording on a machine; dispose it to end. A limit below 1 is a RangeError. */
 export function journey(machine: Machine, options: JourneyOptions = {}): Journey {

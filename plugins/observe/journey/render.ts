@@ -126,7 +126,7 @@ function bufferKey(r: JourneyRecord): string {
 }
 
 /** The packet that each event is shown under: its own, or the next (begin) or the one before (end). 0: none. */
-function owners(records: readonly JourneyRecord[]): number[] {
+export function owners(records: readonly JourneyRecord[]): number[] {
   const out = records.map((r) => r.id);
   let next = 0;
   for (let i = out.length - 1; i >= 0; i--) {
