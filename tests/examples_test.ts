@@ -41,7 +41,11 @@ Deno.test("examples: each imports published names only, and its first line is it
     assert(commandOf(name).includes(`examples/${name}`), name);
     const text = Deno.readTextFileSync(`${ROOT}examples/${name}`);
     for (const [, specifier] of text.matchAll(/from "([^"]+)"/g)) {
-      assertMatch(specifier, /^(@netpath\/stack(\/\w+)?|@std\/\w+)$/, `${name} imports ${specifier}`);
+      assertMatch(
+        specifier,
+        /^(@netpath\/stack(\/\w+)?|@std\/\w+|node:\w+|npm:ws@\^8)$/,
+        `${name} imports ${specifier}`,
+      );
     }
   }
 });
@@ -74,6 +78,11 @@ Deno.test("examples/driver.ts: ping over a driver of one's own", async () => {
   const out = await output("driver.ts");
   assertStringIncludes(out, "56 bytes from 10.0.0.2: seq=3 ttl=64");
   assertStringIncludes(out, "cable0 of b: received 4 frames");
+});
+
+Deno.test("examples/node_http.ts: two requests over one connection, and everything is closed", async () => {
+  const out = await output("node_http.ts");
+  assertStringIncludes(out, '200 "hello 10.0.0.1, this is /"\n200 "hello 10.0.0.1, this is /again"\nclosed; copied');
 });
 
 Deno.test("examples/router.ts: traceroute names each hop", async () => {
