@@ -57,6 +57,7 @@ const INLINE = "--v8-flags=--max-optimized-bytecode-size=200000,--max-inlined-by
 /** The allocation row must see no collection between its two readings; rows `*.inline` run with larger budgets. */
 function v8Flags(name: string): string[] {
   if (name.endsWith(".inline")) return [INLINE];
+  if (name === "conn.idle.bytes") return ["--v8-flags=--expose-gc"];
   if (!name.startsWith("alloc.")) return [];
   return ["--v8-flags=--semi-space-growth-factor=1,--min-semi-space-size=256,--max-semi-space-size=256"];
 }

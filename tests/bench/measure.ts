@@ -1,9 +1,9 @@
 /** Measuring loops: a warm-up, then rounds of a fixed time, one sample each. */
 
 /** Milliseconds of one round. */
-const ROUND_MS = 150;
+export const ROUND_MS = 150;
 /** Milliseconds of warm-up: V8 needs some 25 ms to optimize the path, twice that with deoptimizations. */
-const WARM_MS = 600;
+export const WARM_MS = 600;
 
 /** Times `work`, which does some operations and returns how many; one sample of operations per second a round. */
 export function perSecond(rounds: number, work: () => number): number[] {

@@ -4,6 +4,7 @@
  */
 import { rows } from "./rows.ts";
 import { tapRows } from "./tap_rows.ts";
+import { tcpRows } from "./tcp_rows.ts";
 import { yardsticks } from "./yardsticks.ts";
 
 /** What a row gives: one number per round, after the warm-up. */
@@ -26,7 +27,7 @@ export interface Row {
 
 /** All rows by name. */
 export function allRows(): Record<string, Row> {
-  return { ...yardsticks, ...rows, ...tapRows };
+  return { ...yardsticks, ...rows, ...tcpRows, ...tapRows };
 }
 
 if (import.meta.main) {

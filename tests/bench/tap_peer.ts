@@ -1,6 +1,6 @@
 /**
  * The kernel's side of the TAP rows: plain sockets of this namespace's kernel through libc, so that the peer is not the
- * bottleneck. `tap_peer.ts rr:ROUNDS|flood:ROUNDS KERNEL NETPATH`. Bounded in time.
+ * bottleneck. `tap_peer.ts rr|flood|tcp_rr|tcp_send|tcp_read:ROUNDS KERNEL NETPATH`. Bounded in time.
  */
 const libc = Deno.dlopen("libc.so.6", {
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
@@ -12,8 +12,8 @@ const libc = Deno.dlopen("libc.so.6", {
 });
 const c = libc.symbols;
 
-function connected(to: string): number {
-  const fd = c.socket(2, 2, 0);
+function connected(to: string, type: number): number {
+  const fd = c.socket(2, type, 0);
   const address = new Uint8Array(16);
   address[0] = 2;
   address[3] = 7;
@@ -56,9 +56,21 @@ function flood(fd: number, rounds: number): void {
   while (performance.now() < end) for (let i = 0; i < 64; i++) c.sendmmsg(fd, pointer, batch, 0);
 }
 
+/** Until the other side has measured: `call` moves some bytes. */
+function move(rounds: number, call: () => number): void {
+  const end = performance.now() + 2000 + rounds * 220;
+  while (performance.now() < end) for (let i = 0; i < 16; i++) call();
+}
+
 const [what, , netpath] = Deno.args;
 const [mode, rounds] = what.split(":");
-const fd = connected(netpath);
-if (mode === "rr") console.log(JSON.stringify(rr(fd, Number(rounds))));
-else flood(fd, Number(rounds));
+const n = Number(rounds);
+const fd = connected(netpath, mode.startsWith("tcp_") ? 1 : 2);
+const bytes = new Uint8Array(1 << 18);
+// TCP_NODELAY.
+if (mode === "tcp_rr") c.setsockopt(fd, 6, 1, new Uint8Array([1, 0, 0, 0]), 4);
+if (mode === "rr" || mode === "tcp_rr") console.log(JSON.stringify(rr(fd, n)));
+else if (mode === "tcp_send") move(n, () => c.send(fd, bytes, bytes.length, 0x4000));
+else if (mode === "tcp_read") move(n, () => c.recv(fd, bytes, bytes.length, 0));
+else flood(fd, n);
 Deno.exit(0);

@@ -8,7 +8,8 @@ import { msgHdr } from "../../plugins/transport/sock/mod.ts";
 import { needIp } from "../../plugins/network/inet/mod.ts";
 import type { Row } from "./row.ts";
 
-const NETPATH = "10.9.0.2";
+/** Our address on the TAP. */
+export const TAP_NETPATH = "10.9.0.2";
 const KERNEL = "10.9.0.1";
 
 async function run(command: string): Promise<void> {
@@ -17,7 +18,7 @@ async function run(command: string): Promise<void> {
 }
 
 /** A host on a TAP whose other end is the kernel's, both with addresses. */
-async function tapHost(): Promise<Host & AsyncDisposable> {
+export async function tapHost(): Promise<Host & AsyncDisposable> {
   const machine = new Machine({ platform: realPlatform() });
   const host = createHost({ machine, name: "netpath" });
   const device = tap(host.net, { name: "npbench0" });
@@ -25,7 +26,7 @@ async function tapHost(): Promise<Host & AsyncDisposable> {
     `ip link set lo up; ip addr add ${KERNEL}/24 dev npbench0; ip link set npbench0 up txqueuelen 4000; ` +
       `sysctl -qw net.ipv6.conf.all.disable_ipv6=1`,
   );
-  host.addr.add("npbench0", `${NETPATH}/24`);
+  host.addr.add("npbench0", `${TAP_NETPATH}/24`);
   return Object.assign(host, {
     [Symbol.asyncDispose]: async () => {
       await device[Symbol.asyncDispose]();
@@ -35,10 +36,10 @@ async function tapHost(): Promise<Host & AsyncDisposable> {
 }
 
 /** The kernel's side: another Deno in the same namespace. */
-function peer(script: string): Deno.ChildProcess {
+export function peer(script: string): Deno.ChildProcess {
   const url = new URL("./tap_peer.ts", import.meta.url).pathname;
   return new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-check", "-A", url, script, KERNEL, NETPATH],
+    args: ["run", "--no-check", "-A", url, script, KERNEL, TAP_NETPATH],
     stdout: "piped",
     stderr: "inherit",
   }).spawn();
@@ -48,7 +49,7 @@ function peer(script: string): Deno.ChildProcess {
 async function udpRr(rounds: number): Promise<number[]> {
   await using host = await tapHost();
   const fd = host.sys.socket(2, 2, 17);
-  host.sys.bind(fd, needIp(NETPATH, "address"), 7);
+  host.sys.bind(fd, needIp(TAP_NETPATH, "address"), 7);
   const msg = msgHdr(new Uint8Array(2048));
   host.sys.onReady(fd, () => {
     for (;;) {
@@ -69,7 +70,7 @@ async function udpRx(rounds: number): Promise<number[]> {
   await using host = await tapHost();
   const fd = host.sys.socket(2, 2, 17);
   host.sys.setsockopt(fd, 1, 8, 1 << 20);
-  host.sys.bind(fd, needIp(NETPATH, "address"), 7);
+  host.sys.bind(fd, needIp(TAP_NETPATH, "address"), 7);
   const msg = msgHdr(new Uint8Array(2048));
   let got = 0;
   host.sys.onReady(fd, () => {
