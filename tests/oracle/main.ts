@@ -1,9 +1,11 @@
 /**
  * The oracle: the same frames into the kernel and into netpath, and what comes out compared field by field. Directed probes first, then
- * seeded frames per scenario, then routing tables against `ip route get`, and real programs against netpath over a TAP.
+ * seeded frames per scenario, then the same for TCP with segments, then routing tables against `ip route get`, and real programs against
+ * netpath over a TAP.
  *
- *     deno task oracle [--seed N] [--seeds N] [--frames N] [--scenario NAME] [--print] [--no-probes] [--no-interop]
+ *     deno task oracle [--seed N] [--seeds N] [--frames N] [--segments N] [--scenario NAME] [--print] [--no-probes] [--no-interop]
  *
+ * `--scenario tcp` runs TCP alone.
  * `--seeds N` runs N seeds from `--seed` on; `--print` shows what netpath answered to the probes. Counters and drop reasons are compared
  * too; what is meant to differ there is in `account.ts`.
  *
@@ -17,6 +19,8 @@ import { type OracleRun, runProbes, runSeeded, SEEDED_FRAMES } from "./run.ts";
 import { kernelMissing } from "./kernel.ts";
 import { probeSets } from "./probes.ts";
 import { SEEDED } from "./scenarios.ts";
+import { briefCase, reportTcp } from "./tcp_compare.ts";
+import { runTcpProbes, runTcpSeeded, runTcpTimerProbes, TCP_SEGMENTS, type TcpRun } from "./tcp_run.ts";
 
 interface Totals {
   frames: number;
@@ -47,10 +51,28 @@ function show(name: string, { comparison, accounts, netpath, steps }: OracleRun,
   });
 }
 
+function showTcp(totals: Totals, name: string, run: TcpRun, print: boolean): void {
+  const { comparison, wobbly } = run;
+  const differ = comparison.mismatches.filter(({ accepted }) => accepted === undefined).length;
+  const text = reportTcp(comparison, { left: "kernel", right: "netpath" });
+  const aside = wobbly === 0 ? "" : `, ${wobbly} answered by the kernel now one way, now the other`;
+  console.log(`${name}: ${text.split("\n").at(-1)}${aside}`);
+  if (comparison.mismatches.length > 0) console.log(text);
+  if (print) run.cases.forEach((spec, i) => console.log(briefCase(spec, run.netpath[i])));
+  totals.frames += comparison.segments;
+  totals.answers += comparison.answers;
+  totals.differ += differ;
+}
+
 async function interop(): Promise<boolean> {
   const directory = new URL(".", import.meta.url).pathname;
   const { success } = await new Deno.Command(Deno.execPath(), {
-    args: ["test", "--allow-all", "--quiet", ...["interop_test.ts", "route_test.ts"].map((file) => directory + file)],
+    args: [
+      "test",
+      "--allow-all",
+      "--quiet",
+      ...["interop_test.ts", "route_test.ts", "tcp_interop_test.ts"].map((file) => directory + file),
+    ],
     stdout: "inherit",
     stderr: "inherit",
   }).output();
@@ -62,7 +84,7 @@ async function main(): Promise<number> {
     string: ["scenario"],
     boolean: ["print", "probes", "interop"],
     negatable: ["probes", "interop"],
-    default: { seed: 1, seeds: 1, frames: SEEDED_FRAMES, probes: true, interop: true },
+    default: { seed: 1, seeds: 1, frames: SEEDED_FRAMES, segments: TCP_SEGMENTS, probes: true, interop: true },
   });
   const missing = kernelMissing();
   if (missing) {
@@ -82,6 +104,15 @@ async function main(): Promise<number> {
       const run = await runSeeded(name, seed, Number(args.frames), { drops: true });
       show(`${name} seed ${seed}`, run, false);
       add(totals, run);
+    }
+  }
+  if (chosen("tcp")) {
+    if (args.probes) {
+      showTcp(totals, "tcp probes", await runTcpProbes(), args.print);
+      showTcp(totals, "tcp probes timers", await runTcpTimerProbes(), args.print);
+    }
+    for (let seed = Number(args.seed); seed < Number(args.seed) + Number(args.seeds); seed++) {
+      showTcp(totals, `tcp seed ${seed}`, await runTcpSeeded(seed, Number(args.segments)), false);
     }
   }
   const interoperates = !args.interop || await interop();

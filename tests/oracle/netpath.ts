@@ -5,7 +5,6 @@
  */
 
 import { createHost, type Host, Machine } from "../../mod.ts";
-import { copyFromUser, netifRx } from "../../core/mod.ts";
 import { arp } from "../../plugins/network/arp/mod.ts";
 import { type Channel, channel } from "../../plugins/device/channel/mod.ts";
 import { INET, ipToString, needIp, type SnmpMib } from "../../plugins/network/inet/mod.ts";
@@ -18,6 +17,7 @@ import {
   SOCK_DGRAM,
   SOL_SOCKET,
 } from "../../plugins/transport/sock/mod.ts";
+import { inject } from "./inject.ts";
 import type { Answer, Answers, Scenario, ScenarioSocket, Step } from "./scenario.ts";
 
 /** What the kernel half refuses by errno, a device of netpath's drops: the shortest Ethernet frame. */
@@ -172,36 +172,4 @@ class NetpathHost {
     into.push({ kind: "counters", delta });
     if (this.#drops.length > 0) into.push({ kind: "drops", reasons: this.#drops.splice(0) });
   }
-}
-
-const HEAD = 1024;
-const HEADROOM = 34;
-
-/** Hands a frame to the stack. Longer than the MTU as well: a channel refuses those as a NIC does, a TAP does not. */
-function inject(ch: Channel, frame: Uint8Array): void {
-  if (frame.length <= ch.dev.mtu + ch.dev.headerOps.hardHeaderLen) {
-    ch.inject(frame);
-    return;
-  }
-  const { net, dev } = ch;
-  const { machine } = net;
-  machine.batch(() => {
-    const skb = machine.skbs.alloc(HEADROOM + HEAD);
-    if (skb === null) throw new Error("no memory");
-    skb.reserve(HEADROOM);
-    skb.dev = dev;
-    const copy = (slab: typeof skb.slab, at: number, from: number, length: number): void =>
-      copyFromUser(machine.ledger, machine.siteNetifRx, slab, at, frame, from, length);
-    const head = Math.min(HEAD, frame.length);
-    copy(skb.slab, skb.put(head), 0, head);
-    for (let at = head; at < frame.length;) {
-      const length = machine.skbs.addPage(skb, frame.length - at);
-      const { slab, offset } = skb.frags[skb.nrFrags - 1];
-      copy(slab, offset, at, length);
-      at += length;
-    }
-    const reason = dev.headerOps.parse(skb, dev);
-    if (reason !== 0) net.drop(skb, reason);
-    else netifRx(skb);
-  });
 }
