@@ -68,7 +68,15 @@ function configure(scenario: Scenario): Tap[] {
     if (route.mtu) args.push("mtu", `${route.mtu}`);
     run("ip", ...args);
   }
+  if (scenario.filter) nft(scenario.filter.nft);
   return taps;
+}
+
+function nft(rules: string): void {
+  const file = Deno.makeTempFileSync({ suffix: ".nft" });
+  Deno.writeTextFileSync(file, rules);
+  run("nft", "-f", file);
+  Deno.removeSync(file);
 }
 
 /** All counters of /proc/net/snmp and netstat, flat. */

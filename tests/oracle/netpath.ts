@@ -7,6 +7,7 @@
 import { createHost, type Host, Machine } from "../../mod.ts";
 import { arp } from "../../plugins/network/arp/mod.ts";
 import { type Channel, channel } from "../../plugins/device/channel/mod.ts";
+import { filter } from "../../plugins/network/filter/mod.ts";
 import { INET, ipToString, needIp, type SnmpMib } from "../../plugins/network/inet/mod.ts";
 import {
   AF_INET,
@@ -81,6 +82,7 @@ class NetpathHost {
   constructor(machine: Machine, scenario: Scenario) {
     this.#machine = machine;
     this.#host = createHost({ machine, name: scenario.name, plugins: [arp({ learnAnySender: true })] });
+    if (scenario.filter) this.#host.net.use(filter(scenario.filter.netpath));
     this.#channels = this.#configure(scenario);
     this.#sockets = scenario.sockets.map((socket) => this.#open(socket));
     this.#mib = this.#host.net.get(INET).mib;

@@ -27,7 +27,8 @@ export interface OracleRun {
   accounts: Comparison;
 }
 
-async function run(scenario: Scenario, steps: Step[], options: RunKernelOptions): Promise<OracleRun> {
+/** Steps of the caller's own. */
+export async function runSteps(scenario: Scenario, steps: Step[], options: RunKernelOptions = {}): Promise<OracleRun> {
   const kernel = await runKernel(scenario, steps, options);
   const netpath = runNetpath(scenario, steps);
   const comparison = compare(steps, kernel, netpath, { own: addressesOf(scenario).own });
@@ -37,7 +38,7 @@ async function run(scenario: Scenario, steps: Step[], options: RunKernelOptions)
 
 /** A set of probes. */
 export function runProbes({ scenario, steps }: ProbeSet, options: RunKernelOptions = {}): Promise<OracleRun> {
-  return run(SCENARIOS[scenario], steps, options);
+  return runSteps(SCENARIOS[scenario], steps, options);
 }
 
 /** Seeded frames of a scenario. */
@@ -47,7 +48,16 @@ export function runSeeded(
   count: number,
   options: RunKernelOptions = {},
 ): Promise<OracleRun> {
-  const scenario = SCENARIOS[name];
+  return runFrames(SCENARIOS[name], seed, count, options);
+}
+
+/** Seeded frames of a scenario that has no name here. */
+export function runFrames(
+  scenario: Scenario,
+  seed: number,
+  count: number,
+  options: RunKernelOptions = {},
+): Promise<OracleRun> {
   const frames = generateFrames(seed, count, addressesOf(scenario));
-  return run(scenario, frames.map((frame): Step => ({ kind: "frame", dev: 0, ...frame })), options);
+  return runSteps(scenario, frames.map((frame): Step => ({ kind: "frame", dev: 0, ...frame })), options);
 }

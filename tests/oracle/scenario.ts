@@ -5,6 +5,8 @@
  * @module
  */
 
+import type { FilterRuleset } from "../../plugins/network/filter/mod.ts";
+
 /** One network device of the host under test. */
 export interface ScenarioDevice {
   name: string;
@@ -43,6 +45,8 @@ export interface Scenario {
   sockets: ScenarioSocket[];
   /** Linux's names, dots or slashes, without the leading `net.`: `"ipv4.ip_forward"`. `DEV` stands for every device. */
   sysctls: Record<string, string | number>;
+  /** A packet filter: nft's text for the kernel, the same rules for netpath. */
+  filter?: { nft: string; netpath: FilterRuleset };
 }
 
 /** One thing that happens to the host. */

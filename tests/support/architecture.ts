@@ -23,7 +23,7 @@ export interface Violation {
 export const FLOORS: ReadonlyArray<{ floor: string; groups: readonly string[] }> = [
   { floor: "device", groups: ["loopback nic veth tap af_packet xdp pcap channel stream"] },
   { floor: "link", groups: ["ethernet", "qdisc vlan bridge"] },
-  { floor: "network", groups: ["inet netfilter devinet neigh", "fib", "arp", "ipv4", "icmp conntrack", "nat nft"] },
+  { floor: "network", groups: ["inet netfilter devinet neigh", "fib", "arp", "ipv4", "icmp conntrack", "nat nft filter"] },
   { floor: "transport", groups: ["sock", "udp tcp raw ping packet"] },
   { floor: "socket", groups: ["syscall", "deno node", "http"] },
 ];

@@ -141,8 +141,9 @@ function transmit(
   skb.transportHeader = skb.data;
   st.busy = true;
   try {
-    if (options === null) st.ipv4.queueXmit(skb, saddr, daddr, IPPROTO_ICMP, tos, 0, false);
-    else sendWithOptions(st, skb, saddr, daddr, tos, options);
+    if (options !== null) sendWithOptions(st, skb, saddr, daddr, tos, options);
+    // Linux: ip_push_pending_frames() counts what did not leave, ip_queue_xmit() does not.
+    else if (st.ipv4.queueXmit(skb, saddr, daddr, IPPROTO_ICMP, tos, 0, false) < 0) st.mib.ip.OutDiscards++;
   } finally {
     st.busy = false;
   }
