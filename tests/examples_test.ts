@@ -114,8 +114,11 @@ Deno.test("examples/textbook_vs_kernel.ts: each difference with its numbers", as
       '8000 packets at once ran in {"softirq":640,"ksoftirqd":7360}: ksoftirqd woken 1 time',
       "200 packets in one ring: 4 polls",
       "6 rings with 100 each: 1 run that ended with work left",
-      "clone of 1460 bytes: 0 copied, same memory: true",
+      "1000000 bytes copied in, 1000000 of 1000000 out",
+      "704 segments left as clones, 13 of them sent again from the original: 0 bytes copied",
+      "691 originals were freed when their ACK came",
       "4000 bytes left in 3 frames: 4000 copied in, 0 by fragmentation",
+      "an MTU of 1000 left it in 2 frames: 1408 copied by fragmentation",
       '10 packets met the driver in {"process":10}',
       "at the wake-up the CPU had copied 1000 bytes (the sender's); recvmsg() then copied 1000",
     ]
@@ -173,3 +176,41 @@ testNeeding(
     }
   },
 );
+
+Deno.test("examples/nfqueue.ts: packets wait for the answer of user code", async () => {
+  assertEquals((await output("nfqueue.ts")).trimEnd().split("\n"), [
+    'packet 1 "one": accept',
+    'received "one"',
+    'packet 2 "a secret": drop',
+    'packet 3 "two": accept',
+    'received "two"',
+  ]);
+});
+
+Deno.test("examples/tcp_echo.ts: an echo, then the end of the stream; copied in and out, nothing else", async () => {
+  assertEquals((await output("tcp_echo.ts")).trimEnd().split("\n"), [
+    "connected: 10.0.0.1 to 10.0.0.2:7",
+    'the echo: "hello, and hello again", then end of stream',
+    "copied by the CPU: 88 bytes (22 in and out on each way); by DMA: 960",
+  ]);
+});
+
+Deno.test("examples/congestion_control.ts: three of them, each with its figure", async () => {
+  const lines = (await output("congestion_control.ts")).trimEnd().split("\n");
+  assertEquals(lines.map((l) => l.split(" ")[0]), ["reno", "cubic", "greedy"]);
+  for (const line of lines) assertMatch(line, / 2 MB in \d\.\d\d s, 1\d\.\d Mbit\/s$/);
+});
+
+Deno.test("examples/swap_tcp.ts: congestion control and drivers are replaced, no byte is lost", async () => {
+  const out = await output("swap_tcp.ts");
+  assertStringIncludes(out, "8000000 bytes came, 0 of them wrong");
+  assertStringIncludes(out, "then the driver of b, which receives");
+});
+
+Deno.test("examples/ws_chat.ts: everybody reads everything, and all is closed", async () => {
+  const lines = (await output("ws_chat.ts")).trimEnd().split("\n");
+  for (const name of ["ann", "bob", "cem"]) {
+    assert(lines.some((l) => l.startsWith(`${name} reads  cem`)), name);
+  }
+  assertEquals(lines.slice(-3), Array(3).fill("closed: 1000 bye"));
+});
