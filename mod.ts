@@ -63,6 +63,7 @@ import { icmp } from "./plugins/network/icmp/mod.ts";
 import { sock } from "./plugins/transport/sock/mod.ts";
 import { cubic, tcp } from "./plugins/transport/tcp/mod.ts";
 import { udp } from "./plugins/transport/udp/mod.ts";
+import { raw } from "./plugins/transport/raw/mod.ts";
 import { ping as pingSockets } from "./plugins/transport/ping/mod.ts";
 import { SYSCALL, syscall, type Syscalls } from "./plugins/socket/syscall/mod.ts";
 import {
@@ -113,6 +114,7 @@ export function standardPlugins(): Plugin[] {
     tcp(),
     cubic(),
     pingSockets(),
+    raw(),
     syscall(),
     loopbackDevice(),
   ];

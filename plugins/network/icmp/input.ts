@@ -239,6 +239,7 @@ function icmpSocketDeliver(st: IcmpState, skb: SkBuff, type: number, code: numbe
   }
   // Linux looks such a redirect up by what happens to lie there; the errors were refused before.
   if (hlen < IP_HLEN) return;
+  st.inet.rawError(skb, type, code, info);
   const handler = st.inet.protocols[skb.view.getUint8(skb.data + IPH_PROTOCOL)];
   if (handler !== null) handler.error(skb, type, code, info);
 }

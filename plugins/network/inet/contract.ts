@@ -148,6 +148,11 @@ export interface Inet {
   icmpSend(skb: SkBuff, type: number, code: number, info: number): void;
   /** Gives clones to raw sockets; true: at least one took it. Filled by raw. Borrows `skb`. Linux: raw_local_deliver(). */
   rawDeliver(skb: SkBuff, protocol: number): boolean;
+  /**
+   * Tells raw sockets of an ICMP error: `data` is at the quoted IP header; the rest as {@linkcode InetProtocol.error}.
+   * Filled by raw. Borrows `skb`. Linux: raw_icmp_error().
+   */
+  rawError(skb: SkBuff, type: number, code: number, info: number): void;
 }
 
 /** Its token. */
@@ -171,6 +176,19 @@ export function inetAddProtocol(net: Net, protocol: number, handler: InetProtoco
   });
 }
 
+/** Fills {@linkcode Inet.rawDeliver} and {@linkcode Inet.rawError}: what raw registers. */
+export function inetFillRaw(net: Net, rawDeliver: Inet["rawDeliver"], rawError: Inet["rawError"]): Disposable {
+  return net.registration(() => {
+    const inet = net.get(INET);
+    const before = [inet.rawDeliver, inet.rawError] as const;
+    inet.rawDeliver = rawDeliver;
+    inet.rawError = rawError;
+    return () => {
+      if (inet.rawDeliver === rawDeliver) [inet.rawDeliver, inet.rawError] = before;
+    };
+  });
+}
+
 /** Fills {@linkcode Inet.icmpSend}: what icmp registers. */
 export function inetFillIcmpSend(net: Net, icmpSend: Inet["icmpSend"]): Disposable {
   return net.registration(() => {
@@ -179,18 +197,6 @@ export function inetFillIcmpSend(net: Net, icmpSend: Inet["icmpSend"]): Disposab
     inet.icmpSend = icmpSend;
     return () => {
       if (inet.icmpSend === icmpSend) inet.icmpSend = before;
-    };
-  });
-}
-
-/** Fills {@linkcode Inet.rawDeliver}: what raw sockets register. */
-export function inetFillRawDeliver(net: Net, rawDeliver: Inet["rawDeliver"]): Disposable {
-  return net.registration(() => {
-    const inet = net.get(INET);
-    const before = inet.rawDeliver;
-    inet.rawDeliver = rawDeliver;
-    return () => {
-      if (inet.rawDeliver === rawDeliver) inet.rawDeliver = before;
     };
   });
 }

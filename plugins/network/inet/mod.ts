@@ -43,5 +43,6 @@ function makeInet(): Inet {
     mib: new SnmpMib(),
     icmpSend: () => {},
     rawDeliver: () => false,
+    rawError: () => {},
   };
 }

@@ -366,7 +366,7 @@ export interface ProtoSw {
   readonly family: number;
   /** SOCK_*. */
   readonly type: number;
-  /** IPPROTO_*. */
+  /** IPPROTO_*; 0: any that the caller names. */
   readonly protocol: number;
   /** Its protocol. */
   readonly ops: ProtoOps;

@@ -100,7 +100,7 @@ export function sockIcmpError(
 }
 
 /** Linux: ip_icmp_error(), net/ipv4/ip_sockglue.c. Borrows `skb`. */
-function ipIcmpError(
+export function ipIcmpError(
   sk: Sock,
   skb: SkBuff,
   errno: number,

@@ -159,7 +159,7 @@ export function sockCreate(st: SockState, family: number, type: number, protocol
   const row = findRow(st, family, type, protocol);
   if (row === null) return null;
   const ops = st.stable.get(rowKey(row))!;
-  const sk = new SockImpl(st, family, type, row.protocol, ops);
+  const sk = new SockImpl(st, family, type, row.protocol === 0 ? protocol : row.protocol, ops);
   const err = ops.init(sk);
   if (err < 0) {
     st.errno = err;
@@ -177,7 +177,8 @@ function findRow(st: SockState, family: number, type: number, protocol: number):
   st.errno = -ERRNO.ESOCKTNOSUPPORT;
   for (const row of st.rows) {
     if (row.family !== family || row.type !== type) continue;
-    if (row.protocol === protocol || (protocol === 0 && row.secondary !== true)) return row;
+    if (row.protocol === protocol || row.protocol === 0) return row;
+    if (protocol === 0 && row.secondary !== true) return row;
     st.errno = -ERRNO.EPROTONOSUPPORT;
   }
   return null;

@@ -6,7 +6,7 @@ import {
   inet,
   inetAddProtocol,
   inetFillIcmpSend,
-  inetFillRawDeliver,
+  inetFillRaw,
   InetPeers,
   inetPeers,
 } from "../../../plugins/network/inet/mod.ts";
@@ -32,7 +32,7 @@ Deno.test("registrations end with their plugin, and survive a swap of inet", () 
   const send = (): void => {};
   const protocol = inetAddProtocol(net, 200, handler);
   const icmp = inetFillIcmpSend(net, send);
-  const raw = inetFillRawDeliver(net, () => true);
+  const raw = inetFillRaw(net, () => true, () => {});
   assertThrows(() => inetAddProtocol(net, 200, { rcv: () => {}, error: () => {} }), TypeError, "protocol 200");
   record.mib.ip.InReceives = 5;
   net.swap("inet", inet());
