@@ -6,7 +6,8 @@ import { createHost, type Host, Machine, NF_ACCEPT, NF_INET_LOCAL_IN, nfRegister
 import { needIp } from "@netpath/stack/inet";
 import { journey, REMARKS } from "@netpath/stack/journey";
 import { type Nic, nic, type Wire, wire } from "@netpath/stack/nic";
-import { AF_INET, msgHdr, SOCK_DGRAM } from "@netpath/stack/sock";
+import { IP_PMTUDISC_DONT } from "@netpath/stack/ipv4";
+import { AF_INET, IP_MTU_DISCOVER, msgHdr, SOCK_DGRAM, SOL_IP } from "@netpath/stack/sock";
 
 interface Lab {
   machine: Machine;
@@ -122,19 +123,40 @@ function budget(): void {
   ]);
 }
 
-/** What TCP will do for each segment: a second sk_buff over the same bytes. */
-function clone(): void {
-  const machine = new Machine();
-  const skb = machine.skbs.alloc(2000)!;
-  skb.put(1460);
-  const twin = skb.clone()!;
-  const copied = machine.ledger.total("cpu") + machine.ledger.total("header");
-  const copy = skb.copy()!;
+/** 1 MB through a wire that loses every 50th frame: each segment, and each that is sent again, is a clone. */
+async function clone(): Promise<void> {
+  const machine = new Machine({ seed: 1 });
+  const cable = wire(machine, { delayNs: 1e6, loss: 0.02 });
+  const [a, b] = ["10.0.0.1/24", "10.0.0.2/24"].map((address, i) => {
+    const host = createHost({ machine, name: "ab"[i] });
+    nic(host.net, "eth0", { wire: cable });
+    host.addr.add("eth0", address);
+    return host;
+  });
+  let segments = 0;
+  let again = 0;
+  let acked = 0;
+  using _sent = machine.bus.on("tcp:tcp_transmit_skb", (skb) => segments += skb!.dataLen > 0 ? 1 : 0);
+  using _again = machine.bus.on("tcp:tcp_retransmit_skb", () => again++);
+  using _freed = machine.bus.on("tcp:tcp_clean_rtx_queue", (_skb, _a, bytes) => acked += bytes > 0 ? 1 : 0);
+  using listener = b.listen({ port: 9 });
+  const sending = a.connect({ hostname: "10.0.0.2", port: 9 }).then(async (conn) => {
+    await conn.write(new Uint8Array(1_000_000));
+    conn.close();
+  });
+  using conn = await listener.accept();
+  const buf = new Uint8Array(65536);
+  let got = 0;
+  for (let n = await conn.read(buf); n !== null; n = await conn.read(buf)) got += n;
+  await sending;
+  machine.runUntilIdle();
+  const { ledger } = machine;
+  const between = ledger.total("cpu") - ledger.bytesAt("tcp_sendmsg") - ledger.bytesAt("tcp_recvmsg");
   show("tcp-clone", [
-    `clone of ${skb.len} bytes: ${copied} copied, same memory: ${twin.head === skb.head}`,
-    `a copy would move ${machine.ledger.total("cpu")}`,
+    `${ledger.bytesAt("tcp_sendmsg")} bytes copied in, ${ledger.bytesAt("tcp_recvmsg")} of ${got} out`,
+    `${segments} segments left as clones, ${again} of them sent again from the original: ${between} bytes copied`,
+    `${acked} originals were freed when their ACK came`,
   ]);
-  for (const s of [skb, twin, copy]) s.consume();
 }
 
 /** UDP builds a large datagram in pieces of the right size; a router that meets a smaller MTU must copy. */
@@ -145,7 +167,32 @@ function fragments(): void {
   show("fragment-copy", [
     `4000 bytes left in ${nicA.dev.stats.txPackets} frames: ${ledger.bytesAt("udp_sendmsg")} copied in, ` +
     `${ledger.bytesAt("ip_fragment")} by fragmentation`,
+    slowPath(),
   ]);
+}
+
+/** A router between 1500 and 1000 bytes of MTU. */
+function slowPath(): string {
+  const machine = new Machine({ seed: 1 });
+  const [near, far] = [wire(machine), wire(machine)];
+  const [a, router, b] = [false, true, false].map((forwarding) => createHost({ machine, forwarding }));
+  nic(a.net, "eth0", { wire: near });
+  nic(router.net, "eth0", { wire: near });
+  const out = nic(router.net, "eth1", { wire: far, mtu: 1000 });
+  const peer = nic(b.net, "eth0", { wire: far, mtu: 1000 });
+  a.addr.add("eth0", "10.0.1.2/24");
+  router.addr.add("eth0", "10.0.1.1/24");
+  router.addr.add("eth1", "10.0.2.1/24");
+  b.addr.add("eth0", "10.0.2.2/24");
+  a.route.add("default", { via: "10.0.1.1" });
+  const client = a.sys.socket(AF_INET, SOCK_DGRAM, 0);
+  a.sys.setsockopt(client, SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT); // without DF the router may cut
+  a.sys.connect(client, needIp("10.0.2.2", "address"), 7);
+  router.neigh.set("eth1", "10.0.2.2", peer.dev.address);
+  a.sys.sendmsg(client, msgHdr(new Uint8Array(1400)), 0);
+  const { ledger } = machine;
+  return `1400 bytes through a router with an MTU of 1000 left it in ${out.dev.stats.txPackets} frames: ` +
+    `${ledger.bytesAt("ip_fragment")} copied by fragmentation (UDP's header is payload to IP)`;
 }
 
 /** The driver runs in the sender's context; NET_TX finishes what a full ring had stopped. */
@@ -183,7 +230,7 @@ function wake(): void {
 irqMask();
 ksoftirqd();
 budget();
-clone();
+await clone();
 fragments();
 txSoftirq();
 wake();

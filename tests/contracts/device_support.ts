@@ -1,6 +1,7 @@
 /** What tests of devices share: machines, nets that have only a link layer, and packets to send. */
-import { Machine, type Net, type SkBuff } from "../../core/mod.ts";
+import { devAddPack, devQueueXmit, Machine, type Net, type NetDevice, type SkBuff } from "../../core/mod.ts";
 import { ethernet } from "../../plugins/link/ethernet/mod.ts";
+import type { DeviceFixture } from "./device_suite.ts";
 
 /** A machine that tracks every skb and rethrows what plugins throw. */
 export function debugMachine(options: { slabBytes?: number; maxSlabs?: number; seed?: number } = {}): Machine {
@@ -55,4 +56,46 @@ export function bytesOf(skb: SkBuff): Uint8Array {
 /** Bytes 0, 1, 2, ... */
 export function pattern(n: number): Uint8Array {
   return Uint8Array.from({ length: n }, (_, i) => i & 0xff);
+}
+
+/** What a net receives: frames with or without their link header. */
+export function collect(net: Net, withHeader: boolean): () => Uint8Array[] {
+  let list: Uint8Array[] = [];
+  devAddPack(net, {
+    type: TEST_TYPE,
+    dev: null,
+    func: (skb) => {
+      if (withHeader) skb.push(14);
+      list.push(bytesOf(skb));
+      skb.consume();
+    },
+  });
+  return () => {
+    const out = list;
+    list = [];
+    return out;
+  };
+}
+
+/** Two nets of one machine, a device in each. */
+export function twoNets(a: NetDevice, b: NetDevice): DeviceFixture {
+  b.open();
+  const machine = a.net.machine;
+  return {
+    machine,
+    net: a.net,
+    dev: a,
+    peer: [b.addrHi, b.addrLo],
+    settle: () => machine.runUntilIdle(),
+    received: collect(b.net, true),
+    delivered: collect(a.net, false),
+    deliver(frame) {
+      const skb = packet(b.net, [a.addrHi, a.addrLo], frame.slice(14));
+      skb.dev = b;
+      machine.enter();
+      devQueueXmit(skb);
+      machine.exit();
+    },
+    close() {},
+  };
 }

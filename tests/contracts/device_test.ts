@@ -1,54 +1,11 @@
 /** The device contract over the devices that need no kernel. */
-import { devAddPack, type Net, type NetDevice } from "../../core/mod.ts";
+import { devQueueXmit } from "../../core/mod.ts";
 import { channel } from "../../plugins/device/channel/mod.ts";
 import { loopback } from "../../plugins/device/loopback/mod.ts";
 import { nic, wire } from "../../plugins/device/nic/mod.ts";
 import { vethPair } from "../../plugins/device/veth/mod.ts";
-import { bareNet, bytesOf, debugMachine, packet, TEST_TYPE } from "./device_support.ts";
-import { type DeviceFixture, deviceSuite } from "./device_suite.ts";
-import { devQueueXmit } from "../../core/mod.ts";
-
-/** What a net receives: frames with or without their link header. */
-function collect(net: Net, withHeader: boolean): () => Uint8Array[] {
-  let list: Uint8Array[] = [];
-  devAddPack(net, {
-    type: TEST_TYPE,
-    dev: null,
-    func: (skb) => {
-      if (withHeader) skb.push(14);
-      list.push(bytesOf(skb));
-      skb.consume();
-    },
-  });
-  return () => {
-    const out = list;
-    list = [];
-    return out;
-  };
-}
-
-/** Two nets of one machine, a device in each. */
-function twoNets(a: NetDevice, b: NetDevice): DeviceFixture {
-  b.open();
-  const machine = a.net.machine;
-  return {
-    machine,
-    net: a.net,
-    dev: a,
-    peer: [b.addrHi, b.addrLo],
-    settle: () => machine.runUntilIdle(),
-    received: collect(b.net, true),
-    delivered: collect(a.net, false),
-    deliver(frame) {
-      const skb = packet(b.net, [a.addrHi, a.addrLo], frame.slice(14));
-      skb.dev = b;
-      machine.enter();
-      devQueueXmit(skb);
-      machine.exit();
-    },
-    close() {},
-  };
-}
+import { bareNet, collect, debugMachine, packet, twoNets } from "./device_support.ts";
+import { deviceSuite } from "./device_suite.ts";
 
 deviceSuite("nic", () => {
   const machine = debugMachine();
