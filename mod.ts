@@ -63,6 +63,7 @@ import { icmp } from "./plugins/network/icmp/mod.ts";
 import { sock } from "./plugins/transport/sock/mod.ts";
 import { cubic, tcp } from "./plugins/transport/tcp/mod.ts";
 import { udp } from "./plugins/transport/udp/mod.ts";
+import { packet } from "./plugins/transport/packet/mod.ts";
 import { raw } from "./plugins/transport/raw/mod.ts";
 import { ping as pingSockets } from "./plugins/transport/ping/mod.ts";
 import { SYSCALL, syscall, type Syscalls } from "./plugins/socket/syscall/mod.ts";
@@ -71,6 +72,8 @@ import {
   type ConnectOptions,
   type DatagramConn,
   listen,
+  listenAny,
+  type ListenAnyOptions,
   listenDatagram,
   type ListenDatagramOptions,
   type ListenOptions,
@@ -115,6 +118,7 @@ export function standardPlugins(): Plugin[] {
     cubic(),
     pingSockets(),
     raw(),
+    packet(),
     syscall(),
     loopbackDevice(),
   ];
@@ -197,6 +201,11 @@ export class Host implements Disposable {
   /** A TCP listener in Deno's shape. Throws the errors that `Deno.listen` throws. */
   listen(options: ListenOptions): TcpListener {
     return listen(this.net, options);
+  }
+
+  /** A listener for any address and port that no other one takes: for gateways and proxies. See `listenAny()`. */
+  listenAny(options: ListenAnyOptions = {}): TcpListener {
+    return listenAny(this.net, options);
   }
 
   /** A UDP socket in Deno's shape. Throws the errors that `Deno.listenDatagram` throws. */

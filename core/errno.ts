@@ -11,6 +11,7 @@ export type ErrnoName =
   | "ESRCH"
   | "EINTR"
   | "EIO"
+  | "ENXIO"
   | "EBADF"
   | "EAGAIN"
   | "ENOMEM"
@@ -60,6 +61,7 @@ const TABLE: Readonly<Record<ErrnoName, readonly [number, string]>> = {
   ESRCH: [3, "no such process"],
   EINTR: [4, "interrupted system call"],
   EIO: [5, "input or output error"],
+  ENXIO: [6, "no such device or address"],
   EBADF: [9, "bad file descriptor"],
   EAGAIN: [11, "resource temporarily unavailable"],
   ENOMEM: [12, "out of memory"],

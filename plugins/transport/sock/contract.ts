@@ -127,6 +127,24 @@ export interface MsgHdr {
   tstamp?: number;
   /** Filled by recvmsg with the packet's TTL where the caller gives a number. Linux: IP_RECVTTL. */
   ttl?: number;
+  /** Address of a packet socket: to (send), or filled by recvmsg where the caller gives one. */
+  ll?: SockaddrLl;
+}
+
+/** Address of a packet socket. Linux: struct sockaddr_ll. */
+export interface SockaddrLl {
+  /** The device. */
+  ifindex: number;
+  /** EtherType in host order. */
+  protocol: number;
+  /** ARPHRD_*. */
+  hatype: number;
+  /** PACKET_HOST and so on. */
+  pkttype: number;
+  /** Hardware address, first 16 bits. */
+  addrHi: number;
+  /** Hardware address, last 32 bits. */
+  addrLo: number;
 }
 
 /** What an error was about. Linux: struct sock_extended_err. */

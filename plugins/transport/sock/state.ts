@@ -25,6 +25,8 @@ const { DROP, ERRNO, G_SOCK } = core;
 const { IP_PMTUDISC_WANT } = ipv4;
 
 /** Linux: SOCK_MAX. */
+/** The largest protocol number of AF_INET: IPPROTO_MPTCP. */
+const IPPROTO_MAX = 262;
 const SOCK_MAX = 11;
 
 /** The one class of all sockets. See {@linkcode Sock} for the fields. */
@@ -171,9 +173,10 @@ export function sockCreate(st: SockState, family: number, type: number, protocol
 
 function findRow(st: SockState, family: number, type: number, protocol: number): ProtoSw | null {
   st.errno = -ERRNO.EAFNOSUPPORT;
-  if (family !== AF_INET) return null;
+  if (family !== AF_INET && !st.rows.some((row) => row.family === family)) return null;
   st.errno = -ERRNO.EINVAL;
-  if (type < 0 || type >= SOCK_MAX || protocol < 0 || protocol > 262) return null;
+  const most = family === AF_INET ? IPPROTO_MAX : 0xffff;
+  if (type < 0 || type >= SOCK_MAX || protocol < 0 || protocol > most) return null;
   st.errno = -ERRNO.ESOCKTNOSUPPORT;
   for (const row of st.rows) {
     if (row.family !== family || row.type !== type) continue;
