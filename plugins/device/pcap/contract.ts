@@ -4,6 +4,7 @@
  * @module
  */
 export type { PcapTap } from "./output.ts";
+export type { PcapReplay } from "./replay.ts";
 
 /** Where a capture goes: a buffer, a file, a socket. */
 export interface PcapSink {
@@ -45,4 +46,14 @@ export interface PcapFile {
   readonly frames: readonly PcapFrame[];
   /** The file ends in the middle of a frame, which is left out. */
   readonly truncated: boolean;
+}
+
+/** How a capture is played. */
+export interface PcapReplayOptions {
+  /** As recorded, as fast as the stack takes it, or so many times faster than recorded. Default `recorded`. */
+  speed?: "recorded" | "full" | number;
+  /** MTU in bytes. Default: 1500, or what the longest frame needs. */
+  mtu?: number;
+  /** `02:00:00:00:00:01`: whose frames are for us. Default: a locally administered one from the platform's randomness. */
+  address?: string;
 }

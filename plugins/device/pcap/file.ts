@@ -15,6 +15,7 @@ import {
   putFileHeader,
   putRecordHeader,
 } from "./header.ts";
+import { PCAPNG_SECTION, readPcapng } from "./ng.ts";
 
 /** A capture in memory. */
 export class PcapBuffer implements PcapSink {
@@ -46,7 +47,13 @@ export function pcapFile(path: string | URL): PcapSink {
   };
 }
 
-/** Reads a capture file of either byte order and resolution. Anything else is a TypeError. */
+/** Reads a capture file, pcap or pcapng. Anything else is a TypeError. */
+export function readCapture(bytes: Uint8Array<ArrayBuffer>): PcapFile {
+  const first = bytes.length < 4 ? 0 : new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(0);
+  return first === PCAPNG_SECTION ? readPcapng(bytes) : readPcap(bytes);
+}
+
+/** Reads a pcap file of either byte order and resolution. Anything else is a TypeError. */
 export function readPcap(bytes: Uint8Array<ArrayBuffer>): PcapFile {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const magic = bytes.length < PCAP_FILE_HEADER ? 0 : view.getUint32(0, true);
@@ -54,7 +61,7 @@ export function readPcap(bytes: Uint8Array<ArrayBuffer>): PcapFile {
   const little = magic === PCAP_MAGIC_MICRO || magic === PCAP_MAGIC_NANO;
   const known = little ? magic : swapped;
   if (known !== PCAP_MAGIC_MICRO && known !== PCAP_MAGIC_NANO) {
-    throw new TypeError("Cannot read capture: no pcap magic number; a pcapng file is converted by `editcap -F pcap`");
+    throw new TypeError("Cannot read capture: no pcap magic number");
   }
   const nano = known === PCAP_MAGIC_NANO;
   const frames: PcapFrame[] = [];

@@ -30,6 +30,8 @@ import { PcapTap } from "./output.ts";
 export * from "./contract.ts";
 export * from "./file.ts";
 export * from "./header.ts";
+export { readPcapng } from "./ng.ts";
+export { pcapReplay } from "./replay.ts";
 
 /** Starts a capture of both directions; dispose it to end it. */
 export function pcapTap(dev: NetDevice, sink: PcapSink, options: PcapOptions = {}): PcapTap {
