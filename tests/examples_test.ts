@@ -214,3 +214,11 @@ Deno.test("examples/ws_chat.ts: everybody reads everything, and all is closed", 
   }
   assertEquals(lines.slice(-3), Array(3).fill("closed: 1000 bye"));
 });
+
+Deno.test("examples/tiny_transport.ts: a protocol of one's own is reliable over a bad wire, and copies once each way", async () => {
+  const [came, again, out, end] = (await output("tiny_transport.ts")).trimEnd().split("\n");
+  assertEquals(came, "50 of 50 messages came, in order, each once");
+  assertMatch(again, /^[1-9]\d were sent again, from the original: 490 bytes copied in$/);
+  assertMatch(out, /^490 bytes copied out, in \d\.\d s of virtual time$/);
+  assertEquals(end, "closed: 0 packets are left");
+});
