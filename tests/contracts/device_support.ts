@@ -43,7 +43,7 @@ export function packet(
   return skb;
 }
 
-/** All bytes of a packet from `data` on. */
+/** All bytes of a packet from `data` on. Borrows `skb`. */
 export function bytesOf(skb: SkBuff): Uint8Array {
   const out = [...skb.bytes.subarray(skb.data, skb.tail)];
   for (let i = 0; i < skb.nrFrags; i++) {
