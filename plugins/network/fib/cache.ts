@@ -12,8 +12,8 @@ const WORDS = 4;
 
 /** Answers by destination, source, and device with direction. */
 export class FlowCache {
-  readonly #k0: number;
-  readonly #k1: number;
+  readonly #k0: number = 0;
+  readonly #k1: number = 0;
   /** Destination, source, device << 1 | direction, generation. */
   #keys: Int32Array | null = null;
   #values: (RtDst | null)[] = [];

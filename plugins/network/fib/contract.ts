@@ -120,6 +120,11 @@ export interface Fib {
   updatePmtu(daddr: number, mtu: number): void;
   /** The MTU of a path: learnt, given, or the device's. Linux: ipv4_mtu(). */
   mtu(dst: Dst): number;
+  /**
+   * From now on (true), or not any more: {@linkcode routeOutput} takes a `saddr` that is not ours, as a listener for any
+   * address needs. Each true needs its false. Linux: FLOWI_FLAG_ANYSRC, there per flow; here bind() keeps all others out.
+   */
+  anySource(on: boolean): void;
   /** Everything that was cached is obsolete. Linux: rt_cache_flush(). */
   flushCache(): void;
   /** Whether look-ups are cached: off in the bench that times the trie. Default true. */

@@ -16,23 +16,23 @@ export class RtDst implements Dst {
   /** Obsolete by itself, whatever the generation. */
   killed = false;
   readonly #gen: Generation;
-  readonly #made: number;
+  readonly #made: number = 0;
   /** IPv4. */
   readonly family: number = 4;
   /** RTN_*. */
-  readonly type: number;
+  declare readonly type: number;
   /** The device it leaves by. */
-  readonly dev: NetDevice;
+  declare readonly dev: NetDevice;
   /** The next hop, 0: the destination. */
-  readonly gateway: number;
+  declare readonly gateway: number;
   /** Source of our own packets. */
-  readonly prefsrc: number;
+  declare readonly prefsrc: number;
   /** To be forwarded. */
-  readonly forward: boolean;
+  declare readonly forward: boolean;
   /** A redirect is due. */
-  readonly doRedirect: boolean;
+  declare readonly doRedirect: boolean;
   /** MTU that the route was given, 0: none. */
-  readonly mtu: number;
+  declare readonly mtu: number;
   /** Its neighbour. */
   neigh: Neighbour | null = null;
   /** Path MTU learnt, 0: none. */

@@ -26,9 +26,9 @@ const IP_MAX_MTU = 0xffff;
 /** What one destination learnt about one next hop. */
 export class FibException {
   /** The destination. */
-  readonly daddr: number;
+  declare readonly daddr: number;
   /** The route that it deviates from. */
-  readonly fi: FibInfo;
+  declare readonly fi: FibInfo;
   /** The better gateway, 0: the route's. */
   gateway = 0;
   /** The path MTU, 0: none. */

@@ -32,7 +32,7 @@
  *
  * @module
  */
-import type { Net, Plugin } from "../../../core/mod.ts";
+import type { Net, NetDevice, Plugin, SkBuff } from "../../../core/mod.ts";
 import { DEVINET, inDevGet } from "../devinet/contract.ts";
 import { NEIGH } from "../neigh/contract.ts";
 import { type Dst, FIB, type Fib, type Route, RTN_LOCAL } from "./contract.ts";
@@ -87,18 +87,40 @@ function adopt(st: FibState): void {
   }
 }
 
-/** What others call. `this` is the stable record, which outlives a swap. */
-function record(st: FibState): Fib {
+/** The record with its state: one function for all nets is known to V8 by identity, a closure per net is not. */
+interface FibOps extends Fib {
+  readonly st: FibState;
+}
+
+/** `this` is the stable record, which outlives a swap. */
+function fibRouteOutput(this: FibOps, daddr: number, saddr: number, oif: number, _tos: number): Dst | null {
+  const dst = routeOutput(this.st, daddr, saddr, oif, this.cacheEnabled);
+  if (dst === null) this.errno = this.st.err;
+  return dst;
+}
+
+function fibRouteInput(
+  this: FibOps,
+  skb: SkBuff,
+  daddr: number,
+  saddr: number,
+  _tos: number,
+  dev: NetDevice,
+): number {
+  return routeInput(this.st, skb, daddr, saddr, dev, this.cacheEnabled);
+}
+
+function fibMtu(this: FibOps, dst: Dst): number {
+  return mtuOf(this.st, dst as RtDst);
+}
+
+/** What others call. */
+function record(st: FibState): FibOps {
   return {
-    routeOutput(daddr, saddr, oif, _tos) {
-      const dst = routeOutput(st, daddr, saddr, oif, this.cacheEnabled);
-      if (dst === null) this.errno = st.err;
-      return dst;
-    },
+    st,
+    routeOutput: fibRouteOutput,
     errno: 0,
-    routeInput(skb, daddr, saddr, _tos, dev) {
-      return routeInput(st, skb, daddr, saddr, dev, this.cacheEnabled);
-    },
+    routeInput: fibRouteInput,
     redirect: (daddr, from, gateway, dev) => redirect(st, daddr, from, gateway, dev),
     add: (route) => addRoute(st, route),
     del: (route) => delRoute(st, route),
@@ -107,7 +129,11 @@ function record(st: FibState): Fib {
     devAddrType: (dev, addr) => addrType(st, addr, dev),
     validateSource: (saddr, _daddr, _tos, dev) => validateSource(st, saddr, dev),
     updatePmtu: (daddr, mtu) => updatePmtu(st, daddr, mtu),
-    mtu: (dst: Dst) => mtuOf(st, dst as RtDst),
+    mtu: fibMtu,
+    anySource: (on) => {
+      st.anySource += on ? 1 : -1;
+      rtCacheFlush(st);
+    },
     flushCache: () => rtCacheFlush(st),
     cacheEnabled: true,
     stats: st.stats,

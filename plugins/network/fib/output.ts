@@ -64,8 +64,10 @@ function routeOutputSlow(st: FibState, daddr: number, saddr: number, oif: number
   if (saddr !== 0) {
     if (isMulticast(saddr) || isLbcast(saddr)) return refuse(st, ERRNO.EINVAL);
     const own = ownDevice(st, saddr);
-    if (own === null) return refuse(st, ERRNO.ENETUNREACH);
-    if (oif === 0 && (isMulticast(daddr) || isLbcast(daddr))) return outputMany(st, own, daddr, 0, saddr);
+    if (own === null && st.anySource === 0) return refuse(st, ERRNO.ENETUNREACH);
+    if (own !== null && oif === 0 && (isMulticast(daddr) || isLbcast(daddr))) {
+      return outputMany(st, own, daddr, 0, saddr);
+    }
   }
   if (oif !== 0) return routeOutputDev(st, daddr, saddr, oif);
   if (daddr === 0) return outputSelf(st, saddr !== 0 ? saddr : INADDR_LOOPBACK);

@@ -45,17 +45,17 @@ export interface FibTracepoints {
 /** The state of routing in a net; outlives a swap. */
 export class FibState {
   /** The net. */
-  readonly net: Net;
+  declare readonly net: Net;
   /** Its machine. */
-  readonly machine: Machine;
+  declare readonly machine: Machine;
   /** Tracepoints. */
-  readonly bus: EventBus;
+  declare readonly bus: EventBus;
   /** Their numbers. */
-  readonly tp: FibTracepoints;
+  declare readonly tp: FibTracepoints;
   /** Addresses. */
-  readonly devinet: Devinet;
+  declare readonly devinet: Devinet;
   /** Neighbours, where there are any: for redirects. */
-  neigh: NeighTable | null;
+  declare neigh: NeighTable | null;
   /** What makes every answer obsolete. */
   readonly gen: Generation = new Generation();
   /** What routes share. */
@@ -69,13 +69,15 @@ export class FibState {
   /** Ways by ifindex. */
   readonly ways: DevWays[] = [];
   /** Answers of the last look-ups. */
-  readonly cache: FlowCache;
+  declare readonly cache: FlowCache;
   /** What single destinations learnt. */
   readonly exceptions: Map<number, FibException> = new Map();
   /** The first loopback device. */
   loopback: NetDevice | null = null;
   /** Somebody made local routes by hand: own addresses are not only those of devices. */
   customLocal = false;
+  /** Users that send from any address. See {@linkcode Fib.anySource}. */
+  anySource = 0;
   /** Negative errno of the last look-up that found none. */
   err = 0;
   /** net.ipv4.route.min_pmtu. */

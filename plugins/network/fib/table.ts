@@ -81,11 +81,11 @@ export class FibInfo implements FibKey {
   /** It is a way, and its carrier does not matter or is there: the head of a list may be taken as it is. */
   plain = true;
   /** ifindex of its device, 0: none. */
-  readonly oif: number;
+  declare readonly oif: number;
   /** RTN_*. */
-  readonly type: number;
+  declare readonly type: number;
   /** The device. */
-  readonly dev: NetDevice | null;
+  declare readonly dev: NetDevice | null;
   /** Shared ways, made when asked for: our own packets. */
   out: RtDst | null = null;
   /** Received packets that are for others. */
@@ -95,27 +95,27 @@ export class FibInfo implements FibKey {
   /** Received packets that are for us. */
   input: RtDst | null = null;
   /** Gateway, 0: none. */
-  readonly gw: number;
+  declare readonly gw: number;
   /** RT_SCOPE_* of the next hop. */
-  readonly nhScope: number;
+  declare readonly nhScope: number;
   /** Preferred source, 0: none. */
-  readonly prefsrc: number;
+  declare readonly prefsrc: number;
   /** Number, from 1: what the trie holds. */
-  readonly id: number;
+  declare readonly id: number;
   /** RT_SCOPE_*. */
-  readonly scope: number;
+  declare readonly scope: number;
   /** RTPROT_*. */
-  readonly protocol: number;
+  declare readonly protocol: number;
   /** Metric. */
-  readonly priority: number;
+  declare readonly priority: number;
   /** MTU given by hand, 0: none. */
-  readonly mtu: number;
+  declare readonly mtu: number;
   /** RTNH_F_ONLINK. */
-  readonly onlink: boolean;
+  declare readonly onlink: boolean;
   /** The table it was made for. */
-  readonly table: number;
+  declare readonly table: number;
   /** Positive errno that it answers, 0: a way. */
-  readonly error: number;
+  declare readonly error: number;
   /** Routes that share it. */
   refs = 0;
   /** Its device is gone: its routes go. Linux: RTNH_F_DEAD. */
@@ -201,13 +201,13 @@ function keyText(k: FibKey): string {
 /** One route. Linux: struct fib_alias. */
 export class FibAlias {
   /** The prefix. */
-  readonly prefix: number;
+  declare readonly prefix: number;
   /** Its length. */
-  readonly len: number;
+  declare readonly len: number;
   /** The table it is in. */
-  readonly table: number;
+  declare readonly table: number;
   /** Where it leads. */
-  readonly fi: FibInfo;
+  declare readonly fi: FibInfo;
   /** The next best for the same prefix. */
   next: FibAlias | null = null;
 

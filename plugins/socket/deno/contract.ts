@@ -6,6 +6,7 @@
  */
 export { connect } from "./connect.ts";
 export { listen } from "./listener.ts";
+export { listenAny } from "./any.ts";
 
 /** An address of a socket. Assignable to `Deno.NetAddr`. */
 export interface UdpAddr {
@@ -101,6 +102,17 @@ export interface ListenOptions {
   reusePort?: boolean;
   /** A port whose old connections are in TIME-WAIT may be bound. Default true, as Deno has it. Not in Deno. */
   reuseAddress?: boolean;
+}
+
+/** Options of {@linkcode listenAny}. */
+export interface ListenAnyOptions {
+  /**
+   * Whether to take what is sent to this address and port. Asked for each segment to an address that is not the net's, and
+   * for each new connection: it must be quick and give the same answer each time. Default: all.
+   */
+  accept?: (address: { hostname: string; port: number }) => boolean;
+  /** Connections that may wait for accept(). Default 511. */
+  tcpBacklog?: number;
 }
 
 /** A TCP connection. Assignable to `Deno.TcpConn`. */

@@ -17,9 +17,10 @@ import {
   SOL_IP,
   SOL_SOCKET,
 } from "../../transport/sock/contract.ts";
-import { SYSCALL, type Syscalls } from "../syscall/contract.ts";
+import type { Syscalls } from "../syscall/contract.ts";
 import { attempt, needBytes, needPort, needTransport, resolveHost } from "./args.ts";
 import type { DatagramConn, ListenDatagramOptions, MulticastMembership, UdpAddr } from "./contract.ts";
+import { type Face, faceOf, Hold } from "./face.ts";
 import { BadResource, Interrupted, NotSupported, socketError } from "./errors.ts";
 
 const IPPROTO_UDP = 17;
@@ -63,7 +64,8 @@ export function listenDatagram(net: Net, options: ListenDatagramOptions): Datagr
   const { port = 0, hostname = "0.0.0.0", reuseAddress = false, loopback = false, broadcast = false } = options;
   needPort("listen on", port);
   const addr = resolveHost(hostname, "listen on");
-  const sys = net.get(SYSCALL);
+  const face = faceOf(net);
+  const sys = face.sys;
   const fd = sys.socket(AF_INET, SOCK_DGRAM, IPPROTO_UDP);
   if (fd < 0) throw socketError(fd, "make a datagram socket");
   if (reuseAddress) sys.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -74,7 +76,7 @@ export function listenDatagram(net: Net, options: ListenDatagramOptions): Datagr
     sys.close(fd);
     throw socketError(err, `bind ${hostname}:${port}`);
   }
-  return new UdpConn(net, sys, fd);
+  return new UdpConn(face, fd);
 }
 
 class UdpConn implements DatagramConn {
@@ -91,17 +93,21 @@ class UdpConn implements DatagramConn {
   #toAddr = 0;
   /** poll() may have changed since a call began. */
   #woken = false;
-  readonly #life: Disposable;
+  readonly #face: Face;
+  readonly #hold: Hold;
 
-  constructor(net: Net, sys: Syscalls, fd: number) {
+  constructor(face: Face, fd: number) {
+    const { sys } = face;
+    this.#face = face;
     this.#sys = sys;
     this.#fd = fd;
+    this.#hold = new Hold(face);
     const own = { addr: 0, port: 0 };
     sys.getsockname(fd, own);
     this.addr = { transport: "udp", hostname: ipToString(own.addr), port: own.port };
     sys.onReady(fd, () => this.#wake());
     // When the net ends, who waits is told.
-    this.#life = net.registration(() => () => this[Symbol.dispose]());
+    face.enter(this);
   }
 
   receive(p?: Uint8Array): Promise<Datagram> {
@@ -114,6 +120,7 @@ class UdpConn implements DatagramConn {
       if (got === null && this.#woken) got = this.#take(p);
       if (got !== null) return got instanceof Error ? Promise.reject(got) : Promise.resolve(got);
     }
+    this.#hold.waits = true;
     return new Promise((resolve, reject) => this.#readers.push({ into: p, resolve, reject }));
   }
 
@@ -135,6 +142,7 @@ class UdpConn implements DatagramConn {
       if (sent >= 0) return Promise.resolve(sent);
       if (sent !== EAGAIN) return Promise.reject(sendError(sent, to, addr.port));
     }
+    this.#hold.waits = true;
     return new Promise((resolve, reject) =>
       this.#writers.push({ bytes: p, addr: to, port: addr.port, resolve, reject })
     );
@@ -144,7 +152,8 @@ class UdpConn implements DatagramConn {
     if (this.#fd < 0) throw closed("close");
     const fd = this.#fd;
     this.#fd = -1;
-    this.#life[Symbol.dispose]();
+    this.#hold.waits = false;
+    this.#face.leave(this);
     this.#sys.onReady(fd, null);
     this.#sys.close(fd);
     for (const r of this.#readers.splice(0)) r.reject(new Interrupted("Cannot receive: the socket was closed"));
@@ -209,6 +218,7 @@ class UdpConn implements DatagramConn {
       if (sent < 0) w.reject(sendError(sent, w.addr, w.port));
       else w.resolve(sent);
     }
+    this.#hold.waits = this.#readers.length + this.#writers.length > 0;
   }
 
   /** The next datagram, an error that waits, or null: none. */

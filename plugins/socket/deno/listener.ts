@@ -58,7 +58,8 @@ export function listen(net: Net, options: ListenOptions): TcpListener {
   return new Listener(face, fd);
 }
 
-class Listener implements TcpListener {
+/** A listener around a descriptor that listens, which it owns from now on; for the rest of the face. */
+export class Listener implements TcpListener {
   readonly addr: TcpAddr;
   readonly #face: Face;
   readonly #sys: Syscalls;

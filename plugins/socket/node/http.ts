@@ -177,7 +177,13 @@ export function httpOver<T extends http.Server | https.Server>(net: Net, server:
   };
   Object.assign(server, own);
   Object.defineProperty(server, "listening", { get: () => under.listening, configurable: true });
+  if (net.machine.platform.virtual) server.prependListener("request", (_, response) => dateOf(net, response));
   return server;
+}
+
+/** Node reads the host's clock for this header: responses of two runs in virtual time would differ. */
+function dateOf(net: Net, response: http.ServerResponse): void {
+  if (response.sendDate) response.setHeader("Date", new Date(net.machine.platform.wallClock()).toUTCString());
 }
 
 /**

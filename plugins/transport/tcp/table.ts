@@ -5,6 +5,7 @@
  */
 import type { Platform } from "../../../core/mod.ts";
 import * as sock from "../sock/contract.ts";
+import type { TcpSkLookup } from "./contract.ts";
 import type { TcpRequestSock } from "./request.ts";
 import * as tcpSock from "./tcp_sock.ts";
 import type { TcpSock } from "./tcp_sock.ts";
@@ -40,11 +41,11 @@ const BINDERS_SHIFT = 4;
 /** All sockets of TCP in a net. */
 export class TcpTables {
   /** Connections, requests and TIME-WAIT, by four-tuple. Linux: ehash. */
-  readonly established: sock.SockHash<TcpEntry>;
+  declare readonly established: sock.SockHash<TcpEntry>;
   /** Listeners by address and port. Linux: lhash2. */
-  readonly listening: sock.SockHash<TcpEntry>;
+  declare readonly listening: sock.SockHash<TcpEntry>;
   /** Owners of ports, by port. Linux: bhash. */
-  readonly bound: sock.SockHash<TcpEntry>;
+  declare readonly bound: sock.SockHash<TcpEntry>;
   /** Connections in `established`. */
   connections = 0;
   /** TIME-WAIT records. Linux: tcp_death_row.tw_refcount. */
@@ -57,6 +58,8 @@ export class TcpTables {
   specificListeners = 0;
   /** Owners of ports. */
   owners = 0;
+  /** Asked when no listener is found; null: nobody. See {@linkcode Tcp.setSkLookup}. */
+  skLookup: TcpSkLookup | null = null;
   #ports: Int32Array | null = null;
 
   /** Empty tables. */
@@ -101,7 +104,10 @@ export class TcpTables {
       const tp = this.#bestListener(this.listening.find(daddr, 0, dport), saddr, sport, daddr, dport, dif);
       if (tp !== null) return tp;
     }
-    return this.#bestListener(this.listening.find(0, 0, dport), saddr, sport, daddr, dport, dif);
+    const tp = this.#bestListener(this.listening.find(0, 0, dport), saddr, sport, daddr, dport, dif);
+    if (tp !== null || this.skLookup === null) return tp;
+    const sk = this.skLookup(saddr, sport, daddr, dport, dif);
+    return sk === null ? null : tcpSock.tcpSk(sk);
   }
 
   #bestListener(

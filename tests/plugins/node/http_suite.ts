@@ -3,16 +3,11 @@
  * network, stack_test.ts over TCP.
  */
 import { Buffer } from "node:buffer";
-import { once } from "node:events";
+import { type EventEmitter, once } from "node:events";
 import http from "node:http";
 import https from "node:https";
 import type { AddressInfo } from "node:net";
 import { assert, assertEquals } from "@std/assert";
-import express from "npm:express@^5";
-import { Hono } from "npm:hono@^4";
-import { createAdaptorServer } from "npm:@hono/node-server@^1";
-import * as undici from "npm:undici@^7";
-import { WebSocket, WebSocketServer } from "npm:ws@^8";
 import type { Net } from "../../../core/mod.ts";
 import {
   Agent,
@@ -24,6 +19,7 @@ import {
   serveHttp,
   type Socket,
 } from "../../../plugins/socket/node/mod.ts";
+import { needing, tryImport } from "../../support/npm.ts";
 
 const fixture = (name: string) => Deno.readTextFileSync(new URL(`../../fixtures/tls/${name}.pem`, import.meta.url));
 /** A certificate of its own for `10.0.0.2` and `web.test`, until 2125. */
@@ -37,7 +33,51 @@ export interface Nets extends Disposable {
   open(): number;
 }
 
-// Express brings no types.
+// What is used of the packages; loaded when they can be.
+interface ExpressApp {
+  use(handler: unknown): void;
+  get(path: string, handler: (req: ExpressRequest, res: ExpressResponse) => void): void;
+  post(path: string, handler: (req: ExpressRequest, res: ExpressResponse) => void): void;
+}
+type ExpressModule = { default: (() => ExpressApp & http.RequestListener) & { json(): unknown } };
+interface HonoContext {
+  req: { json(): Promise<unknown> };
+  text(text: string): Response;
+  json(value: unknown): Response;
+  body(body: ReadableStream): Response;
+}
+interface HonoApp {
+  get(path: string, handler: (c: HonoContext) => Response | Promise<Response>): void;
+  post(path: string, handler: (c: HonoContext) => Response | Promise<Response>): void;
+  fetch: unknown;
+}
+type HonoModule = { Hono: new () => HonoApp };
+type HonoNodeModule = { createAdaptorServer(options: { fetch: unknown }): unknown };
+interface WsSocket extends EventEmitter {
+  send(data: string | Uint8Array, options?: { binary: boolean }): void;
+  ping(data: string): void;
+  close(code?: number, reason?: string): void;
+}
+type WsModule = {
+  WebSocket: new (url: string, options: unknown) => WsSocket;
+  WebSocketServer: new (options: { server: http.Server }) => EventEmitter & { close(): void };
+};
+interface UndiciAgent {
+  close(): Promise<void>;
+}
+type UndiciModule = {
+  Agent: new (options: unknown) => UndiciAgent;
+  request(url: string, options: unknown): Promise<{ statusCode: number; body: { text(): Promise<string> } }>;
+  fetch(url: string, options: unknown): Promise<Response>;
+};
+const EXPRESS = { "npm:express@^5": await tryImport<ExpressModule>("npm:express@^5") };
+const HONO = {
+  "npm:hono@^4": await tryImport<HonoModule>("npm:hono@^4"),
+  "npm:@hono/node-server@^1": await tryImport<HonoNodeModule>("npm:@hono/node-server@^1"),
+};
+const WS = { "npm:ws@^8": await tryImport<WsModule>("npm:ws@^8") };
+const UNDICI = { "npm:undici@^7": await tryImport<UndiciModule>("npm:undici@^7") };
+
 interface ExpressRequest {
   params: { who: string };
   ip: string;
@@ -76,8 +116,8 @@ const settle = async (): Promise<void> => {
 
 /** Defines the tests. */
 export function httpSuite(over: string, make: () => Nets): void {
-  const test = (name: string, fn: (t: Nets) => Promise<void>): void => {
-    Deno.test(`${over}: ${name}`, async () => {
+  const test = (name: string, fn: (t: Nets) => Promise<void>, modules: Record<string, unknown> = {}): void => {
+    Deno.test(needing(`${over}: ${name}`, modules), async () => {
       using t = make();
       await fn(t);
       await settle();
@@ -189,13 +229,11 @@ export function httpSuite(over: string, make: () => Nets): void {
   });
 
   test("Express as it is", async (t) => {
+    const { default: express } = EXPRESS["npm:express@^5"]!;
     const app = express();
     app.use(express.json());
-    app.get(
-      "/hello/:who",
-      (req: ExpressRequest, res: ExpressResponse) => void res.json({ hello: req.params.who, ip: req.ip }),
-    );
-    app.post("/sum", (req: ExpressRequest, res: ExpressResponse) => void res.send(String(req.body.a + req.body.b)));
+    app.get("/hello/:who", (req, res) => res.json({ hello: req.params.who, ip: req.ip }));
+    app.post("/sum", (req, res) => res.send(String(req.body.a + req.body.b)));
     const server = httpOver(t.b, http.createServer(app));
     await new Promise<void>((resolve) => server.listen(3000, resolve));
     const agent = new Agent(t.a);
@@ -206,9 +244,11 @@ export function httpSuite(over: string, make: () => Nets): void {
     assertEquals(sum.body.toString(), "3");
     assertEquals((await request({ agent, port: 3000, path: "/none" })).status, 404);
     await stop(server);
-  });
+  }, EXPRESS);
 
   test("Hono as it is", async (t) => {
+    const { Hono } = HONO["npm:hono@^4"]!;
+    const { createAdaptorServer } = HONO["npm:@hono/node-server@^1"]!;
     const app = new Hono();
     app.get("/", (c) => c.text("Hono"));
     app.post("/echo", async (c) => c.json({ got: await c.req.json() }));
@@ -230,12 +270,13 @@ export function httpSuite(over: string, make: () => Nets): void {
     assertEquals((await request({ agent, path: "/stream" })).body.toString(), "abc");
     assertEquals((await request({ agent, path: "/none" })).status, 404);
     await stop(server);
-  });
+  }, HONO);
 
   test("ws as it is: upgrade, text, binary, ping, close", async (t) => {
+    const { WebSocket, WebSocketServer } = WS["npm:ws@^8"]!;
     const server = httpOver(t.b, http.createServer());
     const wss = new WebSocketServer({ server });
-    wss.on("connection", (socket: WebSocket, req: http.IncomingMessage) => {
+    wss.on("connection", (socket: WsSocket, req: http.IncomingMessage) => {
       socket.on("message", (data: Buffer, binary: boolean) => socket.send(data, { binary }));
       socket.send(`you are ${req.socket.remoteAddress}`);
     });
@@ -264,7 +305,7 @@ export function httpSuite(over: string, make: () => Nets): void {
     }
     wss.close();
     await stop(server);
-  });
+  }, WS);
 
   test("node:https serves and asks: certificates are checked, the agent keeps the connection", async (t) => {
     const server = serveHttp(t.b, https.createServer(TLS, (req, res) => req.pipe(res)), { port: 443 });
@@ -296,6 +337,7 @@ export function httpSuite(over: string, make: () => Nets): void {
   });
 
   test("undici as it is: request, fetch, a pool, TLS, an abort", async (t) => {
+    const undici = UNDICI["npm:undici@^7"]!;
     let closed = 0;
     const serve: http.RequestListener = (req, res) => {
       if (req.url === "/wait") res.on("close", () => closed++);
@@ -325,5 +367,5 @@ export function httpSuite(over: string, make: () => Nets): void {
     await dispatcher.close();
     await stop(plain);
     await stop(secure);
-  });
+  }, UNDICI);
 }

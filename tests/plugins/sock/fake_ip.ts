@@ -167,6 +167,7 @@ function fakeInet(host: FakeHost): Inet {
     mib: new SnmpMib(),
     icmpSend: (_skb, type, code) => void host.icmp.push(`${type}/${code}`),
     rawDeliver: () => false,
+    rawError: () => {},
   };
 }
 

@@ -1,0 +1,17 @@
+/**
+ * What `net.ts` gives out: the shim puts it here before a program is loaded. The module loader makes one instance of a module
+ * for the process; so this is the one place that is the process's and not a net's.
+ */
+import type * as RealNet from "node:net";
+
+const KEY = Symbol.for("netpath.shim.net");
+
+/** Used by the shim. */
+export function setCurrent(module: typeof RealNet): void {
+  (globalThis as Record<symbol, unknown>)[KEY] = module;
+}
+
+/** `node:net` as programs see it. */
+export function current(): typeof RealNet {
+  return (globalThis as Record<symbol, unknown>)[KEY] as typeof RealNet;
+}

@@ -1,0 +1,33 @@
+/**
+ * The shim for a program that talks to itself: a host with a loopback on the machine's clock, in place of the network.
+ *
+ * ```sh
+ * deno run --preload jsr:@netpath/stack/preload program.ts
+ * ```
+ *
+ * The program's servers and clients meet at `127.0.0.1` and `localhost`; nothing leaves the process and no `--allow-net` is
+ * needed. For a network of your own write a module that calls `install()` of `@netpath/stack/install`.
+ *
+ * @module
+ */
+import type { Platform } from "../../../core/mod.ts";
+import { createHost, Machine, realPlatform } from "../../../mod.ts";
+import { install } from "./install.ts";
+
+/** The real clock, with a timer that does not keep the process running: what waits at a socket does. */
+function quietPlatform(): Platform {
+  const real = realPlatform();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  return {
+    ...real,
+    setTimer(at, fn) {
+      clearTimeout(timer);
+      timer = setTimeout(fn, Math.max(0, Math.ceil(at / 1e6 - performance.now())));
+      Deno.unrefTimer(timer);
+    },
+    clearTimer: () => clearTimeout(timer),
+  };
+}
+
+const machine = new Machine({ platform: quietPlatform() });
+install(createHost({ machine, name: "localhost" }).net);
