@@ -68,3 +68,8 @@ export function unknownFlag(known: readonly string[]): (arg: string) => unknown 
   const refuse = unknownOption(known);
   return (arg) => /^-./.test(arg) ? refuse(arg) : true;
 }
+
+/** `1 link`, `2 links`, `3 switches`. */
+export function many(n: number, what: string, ending: string = "s"): string {
+  return `${n} ${what}${n === 1 ? "" : ending}`;
+}

@@ -36,6 +36,8 @@ options:
   --color          ANSI colours although this is no terminal
   --help           shows this
 
+exit code: 0 fine, 2 the command line makes no sense
+
 examples:
   netpath demo
   netpath demo --only http

@@ -9,7 +9,8 @@
  *                | "less" number | "greater" number | value
  *
  * As in pcap-filter(7), `and` and `or` bind alike, from left to right, and a value alone takes the words before it:
- * `port 80 or 443`. An own addition: where an address is expected, a host of the lab may be named.
+ * `port 80 or 443`. Own additions: where an address is expected, a host of the lab may be named, and
+ * either of them may stand alone from the start.
  */
 import { nearest } from "../../../core/mod.ts";
 import { makeMask, parseIp } from "../../network/inet/mod.ts";
@@ -110,7 +111,7 @@ class Parser {
   parse(): PacketTest {
     if (this.#words.length === 0) return () => true;
     const test = this.#expression();
-    if (this.#peek !== "") this.#fail('"and", "or" or the end', ["and", "or"]);
+    if (this.#peek !== "") this.#fail('"and", "or" or the end', ["and", "or", ...KINDS, ...DIRECTIONS]);
     return test;
   }
 

@@ -3,7 +3,7 @@
  */
 import { parseArgs } from "@std/cli";
 import { graphOf, LabFileError, type LoadedLab, loadLab, parseLab } from "../file/mod.ts";
-import { type CliOutput, type Command, unknownFlag, UsageError } from "./command.ts";
+import { type CliOutput, type Command, many, unknownFlag, UsageError } from "./command.ts";
 import { readLab, runLab, urlOf, withLab, withSeed, writeWhole } from "./session.ts";
 
 const RUN_HELP = `usage: netpath run [OPTIONS] LAB.yaml...
@@ -42,6 +42,8 @@ Prints the lab as a mermaid graph, for a Markdown page.
 
 options:
   --help           shows this
+
+exit code: 0 fine, 2 the file cannot be used
 
 examples:
   netpath graph examples/labs/router.yaml > lab.mmd
@@ -136,10 +138,14 @@ async function checkFiles(args: string[], io: CliOutput): Promise<number> {
   for (const file of files(flags._)) {
     try {
       using loaded = await loadLab(file, readLab(file), urlOf(file));
-      const { lab, expectations } = loaded;
-      io.log(
-        `${file}: ${lab.hosts.size} hosts, ${lab.switches.size} switches, ${lab.links.length} links, ${expectations} expectations`,
-      );
+      const { lab, links, expectations } = loaded;
+      const parts = [
+        many(lab.hosts.size, "host"),
+        many(lab.switches.size, "switch", "es"),
+        many(links, "link"),
+        many(expectations, "expectation"),
+      ];
+      io.log(`${file}: ${parts.join(", ")}`);
     } catch (error) {
       if (!(error instanceof LabFileError)) throw error;
       io.error(error.message);

@@ -2,6 +2,7 @@
  * What every command that runs a lab needs: its file, Ctrl-C, progress, files that are written whole or not at all.
  */
 import { nearest } from "../../../core/mod.ts";
+import { parseTime } from "../../link/qdisc/mod.ts";
 import { type LabResult, type LoadedLab, loadLab, type RunOptions } from "../file/mod.ts";
 import { type CliOutput, UsageError } from "./command.ts";
 
@@ -96,19 +97,30 @@ export async function runLab(loaded: LoadedLab, io: CliOutput, options: RunOptio
   const start = performance.now();
   const width = Math.max(20, io.width - 1);
   let shown = 0;
+  const clear = (): void => {
+    if (shown > 0) progress(`\r${" ".repeat(shown)}\r`);
+    shown = 0;
+  };
   const show = (): void => {
     const seconds = (performance.now() - start) / 1000;
     if (seconds * 1000 < QUIET_MS) return;
     const text = `${loaded.name}: ${(machine.now / 1e9).toFixed(3)} s of virtual time after ${seconds.toFixed(1)} s`;
     progress(`\r${text.slice(0, width).padEnd(shown)}`);
-    shown = Math.min(text.length, width);
+    shown = Math.max(shown, Math.min(text.length, width));
   };
   const timer = realInterval(show, EVERY_MS);
   try {
-    return await loaded.run(options);
+    return await loaded.run({
+      ...options,
+      // Both may be the same terminal.
+      onOutcome: (outcome) => {
+        clear();
+        options.onOutcome?.(outcome);
+      },
+    });
   } finally {
     realClear(timer);
-    if (shown > 0) progress(`\r${" ".repeat(shown)}\r`);
+    clear();
   }
 }
 
@@ -125,6 +137,16 @@ export function named(what: string, word: string, names: readonly string[]): str
   const [near] = nearest(word, names);
   const hint = near === undefined || word.length < 2 ? `there are ${names.join(", ")}` : `did you mean "${near}"?`;
   throw new UsageError(`Cannot find ${what} "${word}": ${hint}`);
+}
+
+/** A point in the lab's time, ns, from one like `10ms`; without one, undefined. Another is a {@linkcode UsageError}. */
+export function timeOf(flag: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return parseTime(text, flag);
+  } catch {
+    throw new UsageError(`Cannot use ${flag} "${text}": expected a time like 10ms, 200us or 1s`);
+  }
 }
 
 /** The one lab file of a command line that takes one, and what stands behind it. */

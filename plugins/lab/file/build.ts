@@ -1,14 +1,16 @@
 /** From a checked lab file to a lab that stands: hosts, NICs, addresses, links, switches, routes, sysctls, plugins. */
-import type { Plugin } from "../../../mod.ts";
-import { HrTimer } from "../../../core/mod.ts";
+import { type Plugin, PluginError } from "../../../mod.ts";
+import { HrTimer, type Net, type NetDevice } from "../../../core/mod.ts";
 import type { NicOptions, Wire } from "../../device/nic/mod.ts";
+import { type VethOptions, vethPair } from "../../device/veth/mod.ts";
 import { parseTime } from "../../link/qdisc/mod.ts";
 import { bridge } from "../../link/bridge/mod.ts";
 import { vlan, vlanDevice } from "../../link/vlan/mod.ts";
+import { filter, type FilterOptions } from "../../network/filter/mod.ts";
 import { Lab, type LinkOptions, wireOptions } from "../lab.ts";
 import { splitEnd } from "./check.ts";
 import { lineOf, type Path } from "./locate.ts";
-import { LabFileError, pathText } from "./problem.ts";
+import { didYouMean, LabFileError, pathText } from "./problem.ts";
 import type { ParsedLab, ParsedNic } from "./schema.ts";
 
 /** An application of a lab file: gets its host when it starts. */
@@ -78,6 +80,13 @@ export async function loadModules(file: ParsedLab, source: Source, base: URL): P
   return { plugins, apps };
 }
 
+/** Plugins that a host has only when asked: {@linkcode OPTIONAL_PLUGINS}. */
+const BY_NAME: Readonly<Record<string, (options: Readonly<Record<string, unknown>>) => Plugin>> = {
+  vlan: () => vlan(),
+  bridge: () => bridge(),
+  filter: (options) => filter(options as unknown as FilterOptions),
+};
+
 async function pluginOf(
   use: string,
   options: Readonly<Record<string, unknown>>,
@@ -85,8 +94,11 @@ async function pluginOf(
   path: Path,
   base: URL,
 ): Promise<Plugin> {
-  if (use === "vlan") return vlan();
-  if (use === "bridge") return bridge();
+  const own = BY_NAME[use];
+  if (own !== undefined) {
+    if (own.length === 0 && Object.keys(options).length > 0) throw problem(source, path, `${use} takes no options`);
+    return at(source, path, () => own(options));
+  }
   const factory = await importDefault(use, source, path, base);
   const made = typeof factory === "function" ? at(source, path, () => factory(options)) : factory;
   if (typeof made === "object" && made !== null && typeof (made as Plugin).setup === "function") return made as Plugin;
@@ -120,11 +132,14 @@ export function buildLab(file: ParsedLab, loaded: Loaded, source: Source): Lab {
 
 function fill(lab: Lab, file: ParsedLab, loaded: Loaded, source: Source): void {
   for (const [name, h] of Object.entries(file.hosts)) {
-    at(
-      source,
-      ["hosts", name],
-      () => lab.host(name, { plugins: loaded.plugins.get(name) ?? [], forwarding: h?.forwarding ?? false }),
-    );
+    const plugins = loaded.plugins.get(name) ?? [];
+    try {
+      lab.host(name, { plugins, forwarding: h?.forwarding ?? false });
+    } catch (error) {
+      const which = error instanceof PluginError ? plugins.findIndex((p) => p.name === error.plugins[0]) : -1;
+      const listed = which >= 0 && which < (h?.plugins ?? []).length;
+      throw problem(source, ["hosts", name, ...(listed ? ["plugins", which] : [])], (error as Error).message);
+    }
   }
   for (const [name, sw] of Object.entries(file.switches ?? {})) {
     at(source, ["switches", name], () =>
@@ -142,14 +157,24 @@ function fill(lab: Lab, file: ParsedLab, loaded: Loaded, source: Source): void {
       const [ends, options, changes] = Array.isArray(link)
         ? [link, {}, []]
         : [link.endpoints, link as LinkOptions, link.changes ?? []];
-      const made = lab.link(ends[0], ends[1], options, [nicOptions(file, ends[0]), nicOptions(file, ends[1])]);
-      schedule(lab, made.wire, changes);
+      schedule(lab, connect(lab, file, ends[0], ends[1], options).wire, changes);
     })
   );
   for (const [name, sw] of Object.entries(file.switches ?? {})) {
     sw.ports.forEach((port, i) => at(source, ["switches", name, "ports", i], () => switchPort(lab, file, name, port)));
   }
   for (const name of Object.keys(file.hosts)) configure(lab, file, name, source);
+  checkReasons(lab, file, source);
+}
+
+/** Plugins register reasons of their own: only now all are known. */
+function checkReasons(lab: Lab, file: ParsedLab, source: Source): void {
+  const names = lab.machine.reasons.list().map((r) => r.name);
+  (file.expect ?? []).forEach((e, i) => {
+    if (!("dropped" in e) || names.includes(e.dropped.reason)) return;
+    const hint = didYouMean(e.dropped.reason, names);
+    throw problem(source, ["expect", i, "dropped", "reason"], `no drop reason "${e.dropped.reason}"${hint}`);
+  });
 }
 
 function switchPort(
@@ -159,20 +184,61 @@ function switchPort(
   port: NonNullable<ParsedLab["switches"]>[string]["ports"][number],
 ): void {
   const p = typeof port === "string" ? { to: port } : port;
-  const made = lab.link(p.to, name, p as LinkOptions, [nicOptions(file, p.to), {}]);
+  const made = connect(lab, file, p.to, name, p as LinkOptions);
   const { bridge } = lab.switches.get(name)!;
-  const dev = made.ends[1].dev;
+  const dev = made.ends[1];
   if ("pvid" in p || "tagged" in p) bridge.setVlans(dev, { pvid: p.pvid ?? 1, tagged: p.tagged ?? [] });
   if ("cost" in p && p.cost !== undefined) bridge.setPathCost(dev, p.cost);
   schedule(lab, made.wire, "changes" in p ? p.changes ?? [] : []);
 }
 
-/** Changes of a link at their times. */
+/** Plugs two ends together: NICs by a wire, the two of a veth pair (which has no wire) by nothing. */
+function connect(
+  lab: Lab,
+  file: ParsedLab,
+  left: string,
+  right: string,
+  options: LinkOptions,
+): { wire: Wire | null; ends: [NetDevice, NetDevice] } {
+  if (nicOf(file, left).driver !== "veth") {
+    const made = lab.link(left, right, options, [nicOptions(file, left), nicOptions(file, right)]);
+    return { wire: made.wire, ends: [made.ends[0].dev, made.ends[1].dev] };
+  }
+  const [a, b] = [endOf(lab, left), endOf(lab, right)];
+  const peer = vethOptions(nicOf(file, right));
+  const pair = vethPair(a.net, a.name, b.net, b.name, { ...vethOptions(nicOf(file, left)), peer });
+  for (const [dev, end] of [[pair.a, left], [pair.b, right]] as const) {
+    dev.open();
+    lab.switches.get(splitEnd(end)[0])?.bridge.addPort(dev);
+  }
+  return { wire: null, ends: [pair.a, pair.b] };
+}
+
+/** Where a device of `a:eth0` or of a switch is made. */
+function endOf(lab: Lab, end: string): { net: Net; name: string } {
+  const [owner, name] = splitEnd(end);
+  const net = lab.switches.get(owner)?.net;
+  if (net === undefined) return { net: lab.host(owner).net, name };
+  return { net, name: name || `port${net.devices.filter((d) => d.name.startsWith("port")).length}` };
+}
+
+function vethOptions(n: ParsedNic): VethOptions {
+  const o = n.offloads ?? {};
+  return {
+    ...(n.macaddress === undefined ? {} : { address: n.macaddress }),
+    ...(n.mtu === undefined ? {} : { mtu: n.mtu }),
+    ...(o.sg === undefined ? {} : { offloads: o.sg }),
+    ...(o.gro === undefined ? {} : { gro: o.gro }),
+  };
+}
+
+/** Changes of a link at their times; a veth pair, which has no wire, has none. */
 function schedule(
   lab: Lab,
-  cable: Wire,
+  cable: Wire | null,
   changes: readonly ({ at: string; up?: boolean | undefined } & LinkOptions)[],
 ): void {
+  if (cable === null) return;
   for (const change of changes) {
     const { at: when, up, ...options } = change;
     const timer = new HrTimer(() => {

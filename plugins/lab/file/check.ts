@@ -3,7 +3,7 @@ import { createHost, Machine, standardPlugins } from "../../../mod.ts";
 import type { Path } from "./locate.ts";
 import type { Problems } from "./load.ts";
 import { didYouMean } from "./problem.ts";
-import type { ParsedLab } from "./schema.ts";
+import type { ParsedLab, ParsedNic } from "./schema.ts";
 
 /** `a:eth0` taken apart; without a NIC, "" for it. */
 export function splitEnd(end: string): [host: string, nic: string] {
@@ -24,6 +24,7 @@ export function crossCheck(lab: ParsedLab, problems: Problems): void {
     return false;
   };
   checkEnds(lab, problems, needHost);
+  checkVeths(lab, problems);
   checkAddresses(lab, problems);
   checkHosts(lab, problems);
   checkExpectations(lab, problems, needHost);
@@ -61,6 +62,64 @@ function checkEnds(lab: ParsedLab, problems: Problems, needHost: (path: Path, na
       else if (host === name) problems.add(path, "a switch cannot be plugged into itself");
     });
   }
+}
+
+const IMPAIRMENTS = [
+  "delay",
+  "jitter",
+  "loss",
+  "gemodel",
+  "reorder",
+  "duplicate",
+  "corrupt",
+  "rate",
+  "limit",
+  "changes",
+];
+
+/** A veth pair is two devices and nothing between them. */
+function checkVeths(lab: ParsedLab, problems: Problems): void {
+  const driver = (end: string): string => nicAt(lab, end)?.driver ?? "nic";
+  const pair = (path: Path, ends: readonly string[], options: object, toSwitch: boolean): void => {
+    const veth = ends.find((end) => driver(end) === "veth");
+    if (veth === undefined) return;
+    const other = toSwitch ? undefined : ends.find((end) => driver(end) !== "veth");
+    if (other !== undefined) {
+      problems.add(
+        ["hosts", splitEnd(veth)[0], "nics", splitEnd(veth)[1], "driver"],
+        `${other} is no veth: a pair is of two`,
+      );
+    }
+    for (const key of IMPAIRMENTS.filter((key) => key in options)) {
+      problems.add([...path, key], "a veth pair has no wire that could do this; the driver nic has one");
+    }
+  };
+  (lab.links ?? []).forEach((link, i) =>
+    pair(["links", i], Array.isArray(link) ? link : link.endpoints, Array.isArray(link) ? {} : link, false)
+  );
+  for (const [name, sw] of Object.entries(lab.switches ?? {})) {
+    sw.ports.forEach((port, i) =>
+      pair(["switches", name, "ports", i], [typeof port === "string" ? port : port.to], Object(port), true)
+    );
+  }
+  for (const [host, h] of Object.entries(lab.hosts)) {
+    for (const [nic, n] of Object.entries(h?.nics ?? {})) {
+      if (n.driver !== "veth") continue;
+      const path = ["hosts", host, "nics", nic];
+      for (const key of ["ring", "coalesce"] as const) {
+        if (n[key] !== undefined) problems.add([...path, key], "a veth has none");
+      }
+      const set = new Set(HARDWARE.map((key) => n.offloads?.[key]));
+      if (set.size > 1) problems.add([...path, "offloads"], `a veth has all of ${HARDWARE.join(", ")} or none`);
+    }
+  }
+}
+
+const HARDWARE = ["sg", "tx-checksum", "rx-checksum", "gso"] as const;
+
+function nicAt(lab: ParsedLab, end: string): ParsedNic | undefined {
+  const [host, nic] = splitEnd(end);
+  return lab.hosts[host]?.nics?.[nic];
 }
 
 function needNic(lab: ParsedLab, problems: Problems, path: Path, host: string, nic: string): void {
@@ -141,7 +200,7 @@ function checkHosts(lab: ParsedLab, problems: Problems): void {
 }
 
 /** Plugins that a host has only when asked. */
-export const OPTIONAL_PLUGINS: readonly string[] = ["vlan", "bridge"];
+export const OPTIONAL_PLUGINS: readonly string[] = ["vlan", "bridge", "filter"];
 
 function checkExpectations(
   lab: ParsedLab,
@@ -149,6 +208,8 @@ function checkExpectations(
   needHost: (path: Path, name: string) => boolean,
 ): void {
   using machine = new Machine({ slabBytes: 1 << 20 });
+  createHost({ machine, name: "scratch" });
+  const ownPlugins = Object.values(lab.hosts).some((h) => (h?.plugins ?? []).length > 0);
   const reasons = machine.reasons.list().map((r) => r.name);
   (lab.expect ?? []).forEach((e, i) => {
     const path = ["expect", i];
@@ -159,9 +220,8 @@ function checkExpectations(
     }
     if ("dropped" in e) {
       if (lab.switches?.[e.dropped.on] === undefined) needHost([...path, "dropped", "on"], e.dropped.on);
-      // TCP and plugins register reasons of their own.
-      const known = reasons.includes(e.dropped.reason) || /^TCP_/.test(e.dropped.reason);
-      if (!known) {
+      // Plugins register reasons of their own: with some, it is asked when they are there.
+      if (!reasons.includes(e.dropped.reason) && !ownPlugins) {
         problems.add(
           [...path, "dropped", "reason"],
           `no drop reason "${e.dropped.reason}"${didYouMean(e.dropped.reason, reasons)}`,

@@ -164,7 +164,7 @@ function dropped(lab: Lab, e: Of<"dropped">): Outcome {
   const net = lab.switches.get(e.on)?.net ?? lab.host(e.on).net;
   const n = net.dropped(e.reason);
   const ok = n >= (e["at-least"] ?? 1) && n <= (e["at-most"] ?? Infinity);
-  return { ok, what: `dropped ${e.reason} on ${e.on}`, found: `${n} packets` };
+  return { ok, what: `dropped ${e.reason} on ${e.on}`, found: `${n} packet${n === 1 ? "" : "s"}` };
 }
 
 function noDrops(lab: Lab, e: { on?: string | undefined; except?: string[] | undefined }): Outcome {

@@ -7,7 +7,7 @@ import type { Lab } from "../lab.ts";
 import { buildLab, type Loaded, loadModules, type Source } from "./build.ts";
 import { type Outcome, tryExpectation } from "./expect.ts";
 import { parseLab } from "./load.ts";
-import type { ParsedLab } from "./schema.ts";
+import type { ParsedExpect, ParsedLab } from "./schema.ts";
 
 /** A lab file that is loaded and stands. */
 export interface LoadedLab extends Disposable {
@@ -15,6 +15,8 @@ export interface LoadedLab extends Disposable {
   readonly lab: Lab;
   /** `name` of the file, or the file's. */
   readonly name: string;
+  /** How many links it has, those into switches too. */
+  readonly links: number;
   /** How many expectations it has. */
   readonly expectations: number;
   /** Runs it once. */
@@ -27,6 +29,10 @@ export interface RunOptions {
   onOutcome?: (outcome: Outcome) => void;
   /** Where captures go; without it they stay in {@linkcode LabResult.captures}. Paths are as in the file. */
   writeCapture?: (file: string, bytes: Uint8Array) => void;
+  /** Ends the run at this time, ns, whatever the file says; what was not tried by then is not told. */
+  until?: number;
+  /** Called at the end, when all was tried and before applications are told to stop. */
+  onEnd?: () => void;
 }
 
 /** What a run came to. */
@@ -52,6 +58,7 @@ export async function loadLab(file: string, text: string, base: URL): Promise<Lo
   return {
     lab,
     name: parsed.name ?? file,
+    links: (parsed.links ?? []).length + Object.values(parsed.switches ?? {}).flatMap((sw) => sw.ports).length,
     expectations: parsed.expect?.length ?? 0,
     run: (options = {}) => run(lab, parsed, loaded, options),
     [Symbol.dispose]: () => lab[Symbol.dispose](),
@@ -65,17 +72,15 @@ async function run(lab: Lab, file: ParsedLab, loaded: Loaded, options: RunOption
   const outcomes: Outcome[] = [];
   const captures = (file.captures ?? []).map((c): [string, PcapBuffer] => [c.file, lab.capture(c.on)]);
   const running = loaded.apps.map((a) => start(lab, a, end.signal, errors));
-  const immediate = (file.expect ?? []).filter((e) => !("dropped" in e) && !("no-drops" in e));
   const tell = (outcome: Outcome): void => {
+    if (end.signal.aborted) return;
     outcomes.push(outcome);
     options.onOutcome?.(outcome);
   };
-  for (const e of immediate) tell(await tryExpectation(lab, e));
-  const stop = file.stop === undefined ? 0 : parseTime(file.stop, "stop") - lab.machine.now;
-  if (stop > 0) await lab.sleep(stop);
-  else if (immediate.length === 0) await Promise.all(running);
-  // What counts packets is asked last.
-  for (const e of file.expect ?? []) if ("dropped" in e || "no-drops" in e) tell(await tryExpectation(lab, e));
+  const course = tryAll(lab, file, running, tell);
+  if (options.until === undefined) await course;
+  else await lab.sleep(Math.max(0, options.until - lab.machine.now));
+  options.onEnd?.();
   end.abort();
   const files = new Map(captures.map(([name, buffer]) => [name, buffer.bytes()]));
   for (const [name, bytes] of files) options.writeCapture?.(name, bytes);
@@ -86,6 +91,23 @@ async function run(lab: Lab, file: ParsedLab, loaded: Loaded, options: RunOption
     timeNs: lab.machine.now,
     captures: files,
   };
+}
+
+/** Tries what is expected, in order; then the lab runs until it stops; what counts packets is asked last. */
+async function tryAll(
+  lab: Lab,
+  file: ParsedLab,
+  running: readonly Promise<void>[],
+  tell: (outcome: Outcome) => void,
+): Promise<void> {
+  const last = (e: ParsedExpect): boolean => "dropped" in e || "no-drops" in e;
+  const all = file.expect ?? [];
+  const first = all.filter((e) => !last(e));
+  for (const e of first) tell(await tryExpectation(lab, e));
+  const stop = file.stop === undefined ? 0 : parseTime(file.stop, "stop") - lab.machine.now;
+  if (stop > 0) await lab.sleep(stop);
+  else if (first.length === 0) await Promise.all(running);
+  for (const e of all.filter(last)) tell(await tryExpectation(lab, e));
 }
 
 /** Starts an application at its time; resolves when it returned. */
@@ -100,6 +122,7 @@ function start(lab: Lab, a: Loaded["apps"][number], signal: AbortSignal, errors:
       resolve();
     };
     if (a.at === 0) void begin();
-    else lab.machine.batch(() => lab.machine.hrtimers.start(new HrTimer(() => void begin()), a.at));
+    // It runs in its own turn, as a process does, and not inside the timer interrupt.
+    else lab.machine.batch(() => lab.machine.hrtimers.start(new HrTimer(() => queueMicrotask(begin)), a.at));
   });
 }

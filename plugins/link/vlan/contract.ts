@@ -26,6 +26,8 @@ export interface Vlans {
    * error. Linux: register_vlan_dev().
    */
   add(name: string, link: NetDevice, options: VlanOptions): NetDevice;
+  /** The device below a VLAN device; null: it is none. Linux: vlan_dev_real_dev(). */
+  realDev(dev: NetDevice): NetDevice | null;
 }
 
 /** Their token. */

@@ -69,7 +69,10 @@ function setup(net: Net): void {
     const chain = net.netdevChain.register((event) => follow(st, event.kind, event.dev));
     return () => chain[Symbol.dispose]();
   });
-  net.provide(VLANS, { add: (name, link, options) => addDevice(st, name, link, options) });
+  net.provide(VLANS, {
+    add: (name, link, options) => addDevice(st, name, link, options),
+    realDev: (dev) => [...st.devs.values()].find((v) => v.dev === dev)?.real ?? null,
+  });
 }
 
 /** A VLAN device goes with the device below: carrier, MTU, and its end. Linux: vlan_device_event(). */

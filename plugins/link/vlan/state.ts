@@ -20,7 +20,7 @@ export interface VlanDev {
 /** VLANs of a net. */
 export class VlanState {
   /** The net. */
-  readonly net: Net;
+  declare readonly net: Net;
   /** By {@linkcode vlanKey}. */
   readonly devs: Map<number, VlanDev> = new Map();
 

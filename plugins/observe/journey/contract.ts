@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { CopyKind, DropReason } from "../../../core/mod.ts";
+import type { CopyKind, DropReason, SkBuff } from "../../../core/mod.ts";
 
 /** Bytes that were moved, and who moved them. */
 export interface JourneyCopy {
@@ -159,6 +159,11 @@ export interface JourneyOptions {
   nets?: readonly string[];
   /** Only tracepoints whose name passes. Default: all. */
   filter?: (point: string) => boolean;
+  /**
+   * Only events whose packet (null: about none) passes; what is copied for others is not told, either. Default: all.
+   * Borrows `skb`.
+   */
+  packets?: (skb: SkBuff | null, point: string) => boolean;
 }
 
 /** How a ladder is drawn. */

@@ -31,7 +31,8 @@ import { Journey } from "./recorder.ts";
 export * from "./contract.ts";
 export { type Remark, REMARKS } from "./remarks.ts";
 export { Journey } from "./recorder.ts";
-export { owners } from "./render.ts";
+export { owners, renderJourney } from "./render.ts";
+export { renderLadder } from "./ladder.ts";
 
 /** Starts a recording on a machine; dispose it to end. A limit below 1 is a RangeError. */
 export function journey(machine: Machine, options: JourneyOptions = {}): Journey {

@@ -61,6 +61,7 @@ export class Journey implements Disposable {
   dropped = 0;
   readonly #nets: readonly string[] | null;
   readonly #filter: ((point: string) => boolean) | null;
+  readonly #packets: NonNullable<JourneyOptions["packets"]> | null;
   readonly #ring: Draft[] = [];
   readonly #ends: Disposable[];
   /** Net by interrupt number, as their handlers showed it. */
@@ -80,6 +81,7 @@ export class Journey implements Disposable {
     this.limit = limit;
     this.#nets = options.nets ?? null;
     this.#filter = options.filter ?? null;
+    this.#packets = options.packets ?? null;
     this.#ends = [
       machine.bus.onAll((skb, a, b, obj, id) => this.#event(skb, a, b, obj, id)),
       machine.ledger.listen((site, bytes) => this.#copy(site, bytes)),
@@ -149,6 +151,10 @@ export class Journey implements Disposable {
     const machine = this.machine;
     const def = machine.bus.def(id);
     if (this.#filter !== null && !this.#filter(def.name)) return;
+    if (this.#packets !== null && !this.#packets(skb, def.name)) {
+      this.#copies.length = 0;
+      return;
+    }
     const irq = id === TP_IRQ_HANDLER_ENTRY || id === TP_IRQ_HANDLER_EXIT;
     const net = irq ? this.#irqNet.get(a) ?? "" : this.#netOf(skb, obj);
     if (this.#nets !== null && net !== "" && !this.#nets.includes(net)) return;

@@ -1,4 +1,6 @@
-import { assertEquals, assertRejects } from "@std/assert";
+/** Broken lab files: all that is wrong is said at once, exactly so, and nothing is half-started. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { main } from "../../../cli.ts";
 import { LabFileError, loadLab } from "../../../plugins/lab/mod.ts";
 
 const HEAD = "hosts:\n  a:\n  b:\n";
@@ -123,7 +125,7 @@ const BROKEN: readonly (readonly [what: string, text: string, says: readonly str
     'lab.yaml:4: hosts.a.routes[0].to: expected default, or a prefix like 10.1.0.0/16, not "everywhere"',
   ]],
   ["a plugin", "hosts:\n  a:\n    plugins: [vlna]\n", [
-    'lab.yaml:3: hosts.a.plugins[0]: no plugin "vlna"; expected one of vlan, bridge, ./FILE.ts, jsr: or npm:; did you mean "vlan"?',
+    'lab.yaml:3: hosts.a.plugins[0]: no plugin "vlna"; expected one of vlan, bridge, filter, ./FILE.ts, jsr: or npm:; did you mean "vlan"?',
   ]],
   ["a plugin that is there", "hosts:\n  a:\n    plugins: [udp]\n", [
     'lab.yaml:3: hosts.a.plugins[0]: "udp" is in every host already',
@@ -163,3 +165,58 @@ for (const [what, text, says] of BROKEN) {
     assertEquals(error.message.split("\n"), says);
   });
 }
+
+Deno.test("lab: there are at least 40 broken files in the table", () => {
+  assert(BROKEN.length >= 40, `${BROKEN.length}`);
+});
+
+/** Runs a command line on a file of its own folder; what is left in the folder after it. */
+async function cli(command: string, text: string): Promise<{ code: number; out: string; err: string; left: string[] }> {
+  const folder = await Deno.makeTempDir({ prefix: "netpath-lab-" });
+  try {
+    const file = `${folder}/lab.yaml`;
+    await Deno.writeTextFile(file, text);
+    await Deno.writeTextFile(`${folder}/flag.ts`, FLAG);
+    const out: string[] = [];
+    const err: string[] = [];
+    const io = { log: (t: string) => out.push(t), error: (t: string) => err.push(t), color: false, width: 140 };
+    const code = await main([command, file], io);
+    const left = [...Deno.readDirSync(folder)].map((e) => e.name).sort();
+    const plain = (lines: string[]): string => lines.join("\n").replaceAll(file, "lab.yaml");
+    return { code, out: plain(out), err: plain(err), left };
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** An application that says that it ran. */
+const FLAG = `export default () => { globalThis.labFlag = (globalThis.labFlag ?? 0) + 1; };`;
+
+Deno.test("lab: run, check, trace and proc say of a broken file exactly that, and print no stack trace", async () => {
+  for (const [what, text, says] of BROKEN) {
+    for (const command of ["run", "check", "trace", "proc"]) {
+      const { code, out, err, left } = await cli(command, text);
+      assertEquals([code, out, err], [2, "", says.join("\n")], `${command}: ${what}`);
+      assertEquals(left, ["flag.ts", "lab.yaml"], `${command}: ${what}`);
+    }
+  }
+});
+
+Deno.test("lab: nothing of a broken file is started: no application runs, no capture is written, however late it breaks", async () => {
+  const flags = globalThis as { labFlag?: number };
+  const lab = (rest: string): string => `
+hosts:
+  a: { apps: [./flag.ts], ${rest} }
+  b:
+links: [[a, b]]
+captures: [{ on: a:eth0, file: a.pcap }]
+`;
+  // By its form, by a file that is not there, and when it is built.
+  for (const rest of ["forwarding: 3", "plugins: [./nowhere.ts]", "routes: [{ to: default, via: 10.9.9.9 }]"]) {
+    const { code, left } = await cli("run", lab(rest));
+    assertEquals([code, left, flags.labFlag], [2, ["flag.ts", "lab.yaml"], undefined], rest);
+  }
+  const { code, left } = await cli("run", lab("forwarding: true"));
+  assertEquals([code, left, flags.labFlag], [0, ["a.pcap", "flag.ts", "lab.yaml"], 1]);
+  delete flags.labFlag;
+});

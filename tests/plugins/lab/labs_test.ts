@@ -44,6 +44,14 @@ async function digest(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
 }
 
+Deno.test("labs: an unmodified node:http server has the date of the lab's clock, and not the host's", async () => {
+  const { captures } = await run("bad_network.yaml");
+  const text = new TextDecoder().decode(captures.get("bad_network.pcap"));
+  const dates = text.match(/Date: [^\r]*/g)!;
+  assert(dates.length >= 20);
+  for (const date of dates) assert(/^Date: Sat, 01 Jan 2000 00:00:\d\d GMT$/.test(date), date);
+});
+
 Deno.test("labs: lab.schema.json is what the form of lab files says", async () => {
   const text = JSON.stringify(jsonSchema(), null, 2) + "\n";
   if (Deno.args.includes("--update")) await Deno.writeTextFile(SCHEMA, text);
