@@ -3,7 +3,7 @@
  * `unshare -n`); the kernel's side is a second process with its own sockets, started by the row.
  */
 import { createHost, type Host, Machine, realPlatform } from "../../mod.ts";
-import { tap } from "../../plugins/device/tap/mod.ts";
+import { tap, type TapOptions } from "../../plugins/device/tap/mod.ts";
 import { msgHdr } from "../../plugins/transport/sock/mod.ts";
 import { needIp } from "../../plugins/network/inet/mod.ts";
 import type { Row } from "./row.ts";
@@ -18,10 +18,10 @@ async function run(command: string): Promise<void> {
 }
 
 /** A host on a TAP whose other end is the kernel's, both with addresses. */
-export async function tapHost(): Promise<Host & AsyncDisposable> {
+export async function tapHost(options: TapOptions = {}): Promise<Host & AsyncDisposable> {
   const machine = new Machine({ platform: realPlatform() });
   const host = createHost({ machine, name: "netpath" });
-  const device = tap(host.net, { name: "npbench0" });
+  const device = tap(host.net, { name: "npbench0", ...options });
   await run(
     `ip link set lo up; ip addr add ${KERNEL}/24 dev npbench0; ip link set npbench0 up txqueuelen 4000; ` +
       `sysctl -qw net.ipv6.conf.all.disable_ipv6=1`,
@@ -82,7 +82,10 @@ async function udpRx(rounds: number): Promise<number[]> {
   });
   const child = peer(`flood:${rounds}`);
   const done = child.output();
-  while (got === 0) await new Promise((r) => setTimeout(r, 20));
+  for (let i = 0; got === 0; i++) {
+    if (i > 500) throw new Error("no datagram arrived");
+    await new Promise((r) => setTimeout(r, 20));
+  }
   await new Promise((r) => setTimeout(r, 400));
   const samples: number[] = [];
   for (let i = 0; i < rounds; i++) {
@@ -92,6 +95,8 @@ async function udpRx(rounds: number): Promise<number[]> {
     samples.push((got - before) / ((performance.now() - start) / 1000));
   }
   await done;
+  // A reader that is starved reads nothing while the peer sends: no figure, but a defect.
+  if (samples.includes(0)) throw new Error("nothing was read in a whole round of the flood");
   return samples;
 }
 

@@ -1,5 +1,6 @@
 /** The rows of TCP: in one process over a NIC, over a veth pair with super-packets, and over a TAP against the kernel. */
 import { createHost, type Host, Machine } from "../../mod.ts";
+import type { TapOptions } from "../../plugins/device/tap/mod.ts";
 import { nic, wire } from "../../plugins/device/nic/mod.ts";
 import { vethPair } from "../../plugins/device/veth/mod.ts";
 import { needIp } from "../../plugins/network/inet/mod.ts";
@@ -263,8 +264,8 @@ async function started(count: () => number): Promise<void> {
 }
 
 /** The kernel sends as fast as it can; Gbit/s read by us. */
-async function tapRx(rounds: number): Promise<number[]> {
-  await using host = await tapHost();
+async function tapRx(rounds: number, options: TapOptions = {}): Promise<number[]> {
+  await using host = await tapHost(options);
   const into = msgHdr(new Uint8Array(1 << 20));
   let got = 0;
   acceptOne(host, (fd) => {
@@ -287,8 +288,8 @@ async function tapRx(rounds: number): Promise<number[]> {
 }
 
 /** We send as fast as the buffer takes; Gbit/s. */
-async function tapTx(rounds: number): Promise<number[]> {
-  await using host = await tapHost();
+async function tapTx(rounds: number, options: TapOptions = {}): Promise<number[]> {
+  await using host = await tapHost(options);
   const out = msgHdr(new Uint8Array(CHUNK));
   let sent = 0;
   acceptOne(host, (fd) => {
@@ -362,7 +363,19 @@ export const tcpRows: Record<string, Row> = {
   "conn.cost.1000": costRow(1000),
   "conn.cost.10000": costRow(10_000),
   "alloc.tcp.bulk": { unit: "bytes/packet", device: "nic", run: allocBulk },
-  "tap.tcp.rx": { unit: "Gbit/s", device: "tap", run: tapRx, namespace: true },
-  "tap.tcp.tx": { unit: "Gbit/s", device: "tap", run: tapTx, namespace: true },
+  "tap.tcp.rx": { unit: "Gbit/s", device: "tap", run: (rounds) => tapRx(rounds), namespace: true },
+  "tap.tcp.tx": { unit: "Gbit/s", device: "tap", run: (rounds) => tapTx(rounds), namespace: true },
+  "tap.tcp.rx.gso": {
+    unit: "Gbit/s",
+    device: "tap",
+    run: (rounds) => tapRx(rounds, { offloads: true }),
+    namespace: true,
+  },
+  "tap.tcp.tx.gso": {
+    unit: "Gbit/s",
+    device: "tap",
+    run: (rounds) => tapTx(rounds, { offloads: true }),
+    namespace: true,
+  },
   "tap.tcp.rr": { unit: "transactions/s", device: "tap", run: tapRr, namespace: true },
 };

@@ -26,10 +26,26 @@ export interface TapOptions {
   gro?: boolean;
   /** Time to look again after a frame before the poll parks, in microseconds; 0: off. Default 200. */
   busyPoll?: number;
+  /**
+   * io_uring moves up to 64 frames in one system call where there are as many; without it there is one read(2) or
+   * write(2) a frame. Default: where a system call costs more than half a microsecond, as on many virtual machines, and
+   * the kernel allows it.
+   */
+  ioUring?: boolean;
 }
 
 /** Linux: busy polling's customary budget. */
 export const TAP_BUSY_POLL = 200;
+
+/** What a TAP's driver counts beside the device's statistics. */
+export interface TapCounters {
+  /** Receive buffers that could not be allocated. */
+  rxAllocFailed: number;
+  /** Batches of frames that were read; with io_uring also system calls. */
+  rxBatches: number;
+  /** Batches of frames that were written. */
+  txBatches: number;
+}
 
 /** A TAP that is open; `await using` ends it. */
 export interface TapDevice extends AsyncDisposable {
@@ -41,8 +57,10 @@ export interface TapDevice extends AsyncDisposable {
   readonly kernelName: string;
   /** Its line: poll(2) raises it. */
   readonly irq: IrqLine;
-  /** What the driver counts: receive buffers that could not be allocated. */
-  readonly counters: { readonly rxAllocFailed: number };
+  /** Frames are moved by io_uring. */
+  readonly ioUring: boolean;
+  /** What the driver counts. */
+  readonly counters: Readonly<TapCounters>;
   /** Resolves when the descriptor is closed, however the device ended. */
   readonly closed: Promise<void>;
 }

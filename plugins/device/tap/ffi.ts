@@ -21,6 +21,13 @@ const SYMBOLS = {
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  getppid: { parameters: [], result: "i32" },
+  mmap: { parameters: ["pointer", "u64", "i32", "i32", "i32", "i64"], result: "pointer" },
+  munmap: { parameters: ["pointer", "u64"], result: "i32" },
+  // syscall(2): the C library has no name for these.
+  uring_setup: { name: "syscall", parameters: ["i32", "u32", "pointer"], result: "i32" },
+  uring_enter: { name: "syscall", parameters: ["i32", "i32", "u32", "u32", "u32"], result: "i32" },
+  uring_wait: { name: "syscall", parameters: ["i32", "i32", "u32", "u32", "u32", "pointer", "u32"], result: "i32" },
   if_nametoindex: { parameters: ["buffer"], result: "u32" },
   __errno_location: { parameters: [], result: "pointer" },
 } as const satisfies Deno.ForeignLibraryInterface;
@@ -153,5 +160,10 @@ export class HostBuffer {
     const value = Deno.UnsafePointer.value(this.pointer);
     this.lo = Number(value & 0xffffffffn);
     this.hi = Number(value >> 32n);
+  }
+
+  /** The address of byte `offset`. */
+  at(offset: number): Deno.PointerObject {
+    return Deno.UnsafePointer.offset(this.pointer, offset)!;
   }
 }

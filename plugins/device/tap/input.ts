@@ -25,77 +25,136 @@ import {
   VIRTIO_NET_HDR_GSO_UDP_L4,
   VNET_HDR_LEN,
 } from "./header.ts";
-import { type Tap, TAP_PARTS, TAP_RX_ROOM } from "./state.ts";
+import { tapFlush } from "./output.ts";
+import { RX_IOV_WORDS, type Tap, TAP_PARTS, TAP_RX_ROOM } from "./state.ts";
+import { IORING_OP_READ, IORING_OP_READV, type Uring } from "./uring.ts";
 
 const EAGAIN = 11;
+const U32_MAX = 0xffffffff;
 const BUFFER = SLOT_SIZE[SLOT_BUFFER];
 const LARGE = SLOT_SIZE[SLOT_LARGE];
+/** Frames of a first look: a lone frame is the common case, and finding that there is no second one costs as well. */
+const FIRST_LOOK = 2;
 
 /**
  * A driver's NAPI poll; Linux's counterpart on the other side is tun_do_read(), drivers/net/tun.c.
- * Reads at most `budget` frames, one read(2) each, until the kernel has no more; then unmasks.
+ * Reads at most `budget` frames in batches that grow while they are full, until the kernel has no more; sends what the
+ * frames gave rise to; then unmasks.
  */
 export function tapPoll(tap: Tap, napi: Napi, budget: number): number {
   let work = 0;
   while (work < budget && tap.opened) {
-    if (!readyBuffers(tap)) break;
-    const n = tap.long ? tap.sys.readv(tap.fd, tap.rxIov.pointer, 1 + TAP_PARTS) : readShort(tap);
-    if (n < 0) {
-      if (tap.libc.errno !== EAGAIN) tap.fail();
+    const wanted = fillRing(tap, Math.min(budget - work, tap.rxWanted));
+    if (wanted === 0) break;
+    const got = tap.uring !== null && wanted > 1 ? readBatch(tap, tap.uring, wanted) : readOneByOne(tap, wanted);
+    if (got > 0) tap.counters.rxBatches++;
+    work += got;
+    for (let i = 0; i < wanted; i++) if (tap.rxLen[i] >= 0) tapReceive(tap, napi, i, tap.rxLen[i]);
+    if (got < wanted) {
+      tap.rxWanted = Math.max(FIRST_LOOK, Math.min(tap.rxWanted, got));
       break;
     }
-    work++;
-    tapReceive(tap, napi, n);
+    tap.rxWanted = Math.min(tap.rxSize, wanted * 4);
   }
+  tapFlush(tap);
   if (work < budget && napi.complete(work)) tap.unmask();
   return work;
 }
 
-function readShort(tap: Tap): number {
-  const at = tap.rxPage + NET_SKB_PAD - tap.hdrLen;
-  return tap.sys.read(tap.fd, tap.pointers.at(tap.rxSlab!, at), TAP_RX_ROOM + tap.hdrLen);
+/** Reads into slots 0 to `n` - 1 in one system call; how many were filled. */
+function readBatch(tap: Tap, uring: Uring, n: number): number {
+  const iov = tap.rxIov;
+  for (let i = 0; i < n; i++) {
+    const v = i * RX_IOV_WORDS;
+    if (tap.long) {
+      const lo = iov.lo + v * 4;
+      uring.prepare(i, IORING_OP_READV, tap.fd, lo, lo > U32_MAX ? iov.hi + 1 : iov.hi, 1 + TAP_PARTS);
+    } else uring.prepare(i, IORING_OP_READ, tap.fd, iov.words[v], iov.words[v + 1], iov.words[v + 2]);
+  }
+  if (!uring.submit(n)) return readOneByOne(tap, n);
+  let got = 0;
+  let failed = false;
+  for (let i = 0; i < n; i++) {
+    const len = tap.rxLen[i] = uring.res[i];
+    if (len >= 0) got++;
+    else if (len !== -EAGAIN) failed = true;
+  }
+  if (failed) tap.fail();
+  return got;
 }
 
-/** Whether there is memory to read into. What a read leaves unused serves the next. */
-function readyBuffers(tap: Tap): boolean {
-  const pages = tap.machine.pages;
-  if (tap.rxPage < 0) {
-    const page = pages.alloc(SLOT_BUFFER);
-    if (page < 0) return outOfMemory(tap);
-    tap.rxPage = page;
-    tap.rxSlab = pages.slab;
-    tap.pointers.setIovec(tap.rxIov.words, 0, pages.slab, page + NET_SKB_PAD - tap.hdrLen, TAP_RX_ROOM + tap.hdrLen);
+/** The same with a system call for each. */
+function readOneByOne(tap: Tap, n: number): number {
+  const len = tap.rxLen;
+  len.fill(-1, 0, n);
+  for (let i = 0; i < n; i++) {
+    len[i] = tap.long
+      ? tap.sys.readv(tap.fd, tap.rxIovAt[i], 1 + TAP_PARTS)
+      : tap.sys.read(tap.fd, tap.pointers.at(tap.rxSlab[i]!, rxAt(tap, i)), TAP_RX_ROOM + tap.hdrLen);
+    if (len[i] >= 0) continue;
+    if (tap.libc.errno !== EAGAIN) tap.fail();
+    return i;
   }
-  if (!tap.long) return true;
-  for (let i = 0; i < TAP_PARTS; i++) {
-    if (tap.partPage[i] >= 0) continue;
+  return n;
+}
+
+/** Where the frame of slot `i` begins, with its vnet header. */
+function rxAt(tap: Tap, i: number): number {
+  return tap.rxPage[i] + NET_SKB_PAD - tap.hdrLen;
+}
+
+/** Posts memory for the next `n` frames, as a driver refills its ring; for how many there is some. */
+function fillRing(tap: Tap, n: number): number {
+  const pages = tap.machine.pages;
+  const iov = tap.rxIov.words;
+  for (let i = 0; i < n; i++) {
+    if (tap.rxPage[i] < 0) {
+      const page = pages.alloc(SLOT_BUFFER);
+      if (page < 0) return outOfMemory(tap, i);
+      tap.rxPage[i] = page;
+      tap.rxSlab[i] = pages.slab;
+      tap.pointers.setIovec(iov, i * (1 + TAP_PARTS), pages.slab, rxAt(tap, i), TAP_RX_ROOM + tap.hdrLen);
+    }
+    if (tap.long && !fillParts(tap, i)) return outOfMemory(tap, i);
+  }
+  return n;
+}
+
+/** Large pages behind slot `i`. What a frame leaves unused serves the next. */
+function fillParts(tap: Tap, i: number): boolean {
+  const pages = tap.machine.pages;
+  for (let k = 0; k < TAP_PARTS; k++) {
+    const p = i * TAP_PARTS + k;
+    if (tap.partPage[p] >= 0) continue;
     const page = pages.alloc(SLOT_LARGE);
-    if (page < 0) return outOfMemory(tap);
-    tap.partPage[i] = page;
-    tap.partSlab[i] = pages.slab;
-    tap.pointers.setIovec(tap.rxIov.words, 1 + i, pages.slab, page, LARGE);
+    if (page < 0) return false;
+    tap.partPage[p] = page;
+    tap.partSlab[p] = pages.slab;
+    tap.pointers.setIovec(tap.rxIov.words, i * (1 + TAP_PARTS) + 1 + k, pages.slab, page, LARGE);
   }
   return true;
 }
 
 /** The frames wait in the kernel, which drops what does not fit its own queue. */
-function outOfMemory(tap: Tap): boolean {
+function outOfMemory(tap: Tap, ready: number): number {
   tap.counters.rxAllocFailed++;
-  return false;
+  return ready;
 }
 
-/** Makes an skb around what was read, `n` bytes with the vnet header, and hands it up. */
-function tapReceive(tap: Tap, napi: Napi, n: number): void {
+/** Makes an skb around what was read into slot `i`, `n` bytes with the vnet header, and hands it up. */
+function tapReceive(tap: Tap, napi: Napi, i: number, n: number): void {
+  const page = tap.rxPage[i];
+  // The device went down while frames before it in the batch were received.
+  if (page < 0) return;
   const dev = tap.dev;
   const len = n - tap.hdrLen;
   const head = Math.min(len, TAP_RX_ROOM);
-  const slab = tap.rxSlab!;
-  const skb = tap.machine.skbs.build(slab, tap.rxPage, BUFFER);
-  tap.rxPage = -1;
+  const skb = tap.machine.skbs.build(tap.rxSlab[i]!, page, BUFFER);
+  tap.rxPage[i] = -1;
   skb.reserve(NET_SKB_PAD);
   skb.dev = dev;
   if (len > 0) skb.put(head);
-  if (len > head) addParts(tap, skb, len - head);
+  if (len > head) addParts(tap, skb, i, len - head);
   tap.machine.ledger.add(tap.siteRead, len);
   dev.stats.rxPackets++;
   dev.stats.rxBytes += len;
@@ -113,12 +172,12 @@ function tapReceive(tap: Tap, napi: Napi, n: number): void {
 }
 
 /** The rest of a long frame, in large pages. Borrows `skb`. */
-function addParts(tap: Tap, skb: SkBuff, left: number): void {
-  for (let i = 0; left > 0 && i < TAP_PARTS; i++) {
+function addParts(tap: Tap, skb: SkBuff, i: number, left: number): void {
+  for (let p = i * TAP_PARTS; left > 0 && p < (i + 1) * TAP_PARTS; p++) {
     const size = Math.min(left, LARGE);
-    skb.addFrag(tap.partSlab[i]!, tap.partPage[i], tap.partPage[i], size);
+    skb.addFrag(tap.partSlab[p]!, tap.partPage[p], tap.partPage[p], size);
     skb.truesize += LARGE;
-    tap.partPage[i] = -1;
+    tap.partPage[p] = -1;
     left -= size;
   }
 }

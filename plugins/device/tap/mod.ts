@@ -7,7 +7,12 @@
  * by a {@linkcode DeviceError}.
  *
  * poll(2) is its interrupt line: one for all devices of the process, see `poller.ts`. NAPI reads frames under its budget
- * straight into packet memory; `startXmit` writes them straight from there.
+ * straight into packet memory, in batches; `startXmit` puts them into a ring, and a doorbell writes them straight from
+ * there when an entry or a poll ends. Where entering the kernel is dear, io_uring moves a batch in one system call
+ * (`uring.ts`); elsewhere each frame has its read(2) or write(2).
+ *
+ * `offloads: true` is the larger lever: a frame may then be a TCP super-packet of 64 KiB, its checksum left partial, as
+ * with virtio-net.
  *
  * @example
  * ```ts
@@ -65,7 +70,7 @@ export function tap(net: Net, options: TapOptions = {}): TapDevice {
       ops: netdevOps({
         open: () => self!.open(),
         stop: () => self!.stop(),
-        startXmit: (skb) => tapXmit(self!, skb),
+        startXmit: (skb, _dev, more) => tapXmit(self!, skb, more),
         changeMtu: (_dev, mtu) => self!.changeMtu(mtu),
       }),
       mtu: options.mtu ?? kernel.mtu,

@@ -12,6 +12,7 @@ const TUNSETIFF = 0x400454can;
 const TUNSETOFFLOAD = 0x400454d0n;
 const TUNSETVNETHDRSZ = 0x400454d8n;
 const TUNSETCARRIER = 0x400454e2n;
+const TUNGETIFF = 0x800454d2n;
 const SIOCGIFFLAGS = 0x8913n;
 const SIOCGIFMTU = 0x8921n;
 const IFF_TAP = 0x0002;
@@ -64,6 +65,11 @@ export function setKernelCarrier(libc: Libc, fd: number, on: boolean): void {
   const value = new Uint8Array(4);
   value[0] = on ? 1 : 0;
   libc.sys.ioctl(fd, TUNSETCARRIER, value);
+}
+
+/** Whether the descriptor still has its interface, be it in another network namespace. */
+export function stillAttached(libc: Libc, fd: number): boolean {
+  return libc.sys.ioctl(fd, TUNGETIFF, new Uint8Array(IFREQ_LEN)) >= 0;
 }
 
 function setOffloads(libc: Libc, fd: number, name: string): void {

@@ -14,6 +14,7 @@
 import { setImmediate } from "node:timers";
 import { HostBuffer, Libc, POLLIN } from "./ffi.ts";
 import { LinkMonitor } from "./links.ts";
+import { callsAreDear, Uring } from "./uring.ts";
 
 /** Something with a descriptor. */
 export interface PollSource {
@@ -66,6 +67,9 @@ export class HostPoller {
   #closed = false;
   #devices = 0;
   #last = 0;
+  /** One ring for all devices: undefined until one wants it, null where there is none. */
+  #uring: Uring | null | undefined;
+  #dear: boolean | undefined;
   #waiting: (() => void)[] = [];
 
   /** Use {@linkcode hostPoller}. */
@@ -84,6 +88,13 @@ export class HostPoller {
   /** Devices that it serves. */
   get size(): number {
     return this.#devices;
+  }
+
+  /** The ring of the process; `wanted` undefined: where it pays. Null: not wanted, or the kernel has none. */
+  uring(wanted: boolean | undefined): Uring | null {
+    if (wanted === undefined) wanted = this.#dear ??= callsAreDear(this.libc);
+    if (!wanted) return null;
+    return this.#uring === undefined ? this.#uring = Uring.open(this.libc) : this.#uring;
   }
 
   /** Begins to serve a source. */
@@ -114,6 +125,7 @@ export class HostPoller {
   release(): void {
     if (this.#devices > 0 || this.#parked || this.#closed) return;
     this.#closed = true;
+    this.#uring?.close();
     if (this.links.fd >= 0) this.libc.sys.close(this.links.fd);
     this.libc.sys.close(this.#eventfd);
     this.libc.close();

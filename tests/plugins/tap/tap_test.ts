@@ -4,12 +4,18 @@ import { ERRNO, Machine } from "../../../core/mod.ts";
 import { DeviceError, tap, VnetHeader } from "../../../plugins/device/tap/mod.ts";
 import type { Libc } from "../../../plugins/device/tap/ffi.ts";
 import { openTap } from "../../../plugins/device/tap/open.ts";
+import { Uring } from "../../../plugins/device/tap/uring.ts";
 import { testNeeding } from "../../support/needs.ts";
 
 const WORKER = new URL("./worker.ts", import.meta.url);
+const STREAMS = new URL("./stream_worker.ts", import.meta.url);
 const CONFIG = new URL("../../../deno.json", import.meta.url);
 
-async function inNamespace(name: string, ...permissions: string[]): Promise<{ code: number; out: string }> {
+async function inNamespace(
+  worker: URL,
+  name: string,
+  ...permissions: string[]
+): Promise<{ code: number; out: string }> {
   const { code, stdout, stderr } = await new Deno.Command("unshare", {
     args: [
       "-n",
@@ -19,7 +25,7 @@ async function inNamespace(name: string, ...permissions: string[]): Promise<{ co
       "--quiet",
       `--config=${CONFIG.pathname}`,
       ...permissions,
-      WORKER.pathname,
+      worker.pathname,
       name,
     ],
     env: { NO_COLOR: "1" },
@@ -39,17 +45,41 @@ for (
     ["errors", "says in one line why the kernel refuses"],
     ["offloads", "leaves checksums partial and super-packets whole, both ways"],
     ["busy", "a kernel without room stops the queue, and wakes it"],
+    ["batches", "many frames take few system calls, and keep their order"],
+    ["midway", "goes down and away while a batch of frames is received"],
     ["dispose", "ends with its machine, and can be made again"],
   ]
 ) {
   testNeeding(["root", "tun", "program:unshare", "program:ip"], `tap: ${what}`, async () => {
-    const { code, out } = await inNamespace(name, "--allow-all");
+    const { code, out } = await inNamespace(WORKER, name, "--allow-all");
     assert(code === 0, out);
   });
 }
 
+for (
+  const [name, what] of [
+    ["ring", "in batches"],
+    ["calls", "with a system call for each frame"],
+    ["gro", "merged on receive"],
+    ["offloads", "in super-packets, checksums partial"],
+    ["offloads-calls", "in super-packets, with a system call for each"],
+    ["route-plain", "through a router"],
+    ["route-offloads", "through a router that leaves super-packets whole"],
+    ["route-mixed", "through a router that cuts super-packets on one side and merges on the other"],
+  ]
+) {
+  testNeeding(
+    ["root", "tun", "program:unshare", "program:ip", "program:nsenter"],
+    `tap: TCP against the kernel's, ${what}`,
+    async () => {
+      const { code, out } = await inNamespace(STREAMS, name, "--allow-all");
+      assert(code === 0, out);
+    },
+  );
+}
+
 testNeeding(["root", "program:unshare"], "tap: without --allow-ffi the one line says so", async () => {
-  const { code, out } = await inNamespace("arp", "--allow-run", "--allow-read", "--allow-env");
+  const { code, out } = await inNamespace(WORKER, "arp", "--allow-run", "--allow-read", "--allow-env");
   assertEquals(code, 1);
   assert(out.includes("--allow-ffi"), out);
 });
@@ -88,6 +118,21 @@ for (
     assertEquals(error.message.includes("\n"), false);
   });
 }
+
+Deno.test("tap: a kernel that has no io_uring, or hides its memory, is one without: nothing stays open", () => {
+  const log: string[] = [];
+  const sys = {
+    uring_setup: () => (log.push("setup"), -1),
+    close: (fd: number) => (log.push(`close ${fd}`), 0),
+    mmap: () => null,
+  };
+  assertEquals(Uring.open({ sys, errno: ERRNO.EPERM } as unknown as Libc), null);
+  // With the flags of 6.1, then without.
+  assertEquals(log.splice(0), ["setup", "setup"]);
+  const mapless = { ...sys, uring_setup: () => 7 };
+  assertEquals(Uring.open({ sys: mapless, errno: 0 } as unknown as Libc), null);
+  assertEquals(log, ["close 7"]);
+});
 
 Deno.test("the vnet header reads its golden bytes", () => {
   const bytes = Uint8Array.of(0, 1, 1, 54, 0, 0xb4, 5, 34, 0, 16, 0);

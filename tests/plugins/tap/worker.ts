@@ -21,6 +21,7 @@ import type { Tap } from "../../../plugins/device/tap/state.ts";
 import { tapXmit } from "../../../plugins/device/tap/output.ts";
 import { hostPoller } from "../../../plugins/device/tap/poller.ts";
 import { ethernet } from "../../../plugins/link/ethernet/mod.ts";
+import { qdisc } from "../../../plugins/link/qdisc/mod.ts";
 import { bytesOf, packet, pattern, TEST_TYPE } from "../../contracts/device_support.ts";
 import { DEVICE_CASES, type DeviceFixture, runDeviceCase } from "../../contracts/device_suite.ts";
 import { arp, eth, ipv4, udp } from "../../support/frames/build.ts";
@@ -36,6 +37,8 @@ async function run(command: string): Promise<string> {
   return text;
 }
 
+const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+const received: Uint8Array[] = [];
 const sleep = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 
 /** Waits until it holds; a second at most. */
@@ -65,7 +68,7 @@ interface Live {
 /** A TAP whose kernel side has 10.1.0.1/24 and is up. */
 async function live(options: TapOptions = {}): Promise<Live> {
   const machine = realMachine();
-  const net = machine.createNet({ plugins: [ethernet()] });
+  const net = machine.createNet({ plugins: [ethernet(), qdisc()] });
   const t = tap(net, { name: "tap0", address: OURS, ...options });
   t.dev.open();
   await run(
@@ -111,13 +114,62 @@ async function cpuShare(ms: number): Promise<number> {
   return (ticks() - before) / (ms / 10);
 }
 
+/** With io_uring where the kernel has it, and with a system call for each frame. */
+const BOTH_WAYS: readonly boolean[] = ["1", "2"].includes(ringForbidden()) ? [false] : [true, false];
+
+function ringForbidden(): string {
+  try {
+    return Deno.readTextFileSync("/proc/sys/kernel/io_uring_disabled").trim();
+  } catch {
+    return "0";
+  }
+}
+
+/** A frame of the test's own type from us to the kernel, which a packet socket sees; its number stands in front. */
+function numbered(i: number, size: number): Uint8Array {
+  const payload = pattern(size);
+  new DataView(payload.buffer).setUint16(0, i);
+  return eth({ dst: KERNEL, src: OURS, type: TEST_TYPE }, payload);
+}
+
+/** Makes every write of the TAP fail with `errno`, past the first `left`; undo it by calling what is returned. */
+function kernelWithoutRoom(t: Tap, errno: number, left: number): () => void {
+  const inside = t as { -readonly [K in keyof Tap]: Tap[K] };
+  const { sys, libc, uring } = t;
+  let failed = false;
+  const limited = (write: (fd: number, at: Deno.PointerValue, n: number) => number) => {
+    return (fd: number, at: Deno.PointerValue, n: number): number => {
+      failed = left-- <= 0;
+      return failed ? -1 : write(fd, at, n);
+    };
+  };
+  inside.sys = Object.assign(Object.create(sys), { write: limited(sys.write), writev: limited(sys.writev) });
+  inside.libc = Object.create(libc, { errno: { get: () => failed ? errno : libc.errno } });
+  if (uring !== null) {
+    inside.uring = Object.assign(Object.create(uring), {
+      res: new Int32Array(64).fill(-errno),
+      prepare: (...args: Parameters<typeof uring.prepare>) => uring.prepare(...args),
+      submit(n: number): boolean {
+        const taken = Math.min(n, left);
+        if (taken > 0 && !uring.submit(taken)) return false;
+        for (let i = 0; i < n; i++) this.res[i] = i < taken ? uring.res[i] : -errno;
+        left -= taken;
+        return true;
+      },
+    });
+  }
+  return () => Object.assign(inside, { sys, libc, uring });
+}
+
 const CASES: Record<string, () => Promise<void>> = {
   /** The device contract. */
   async suite() {
-    for (const c of DEVICE_CASES) {
-      await runDeviceCase(c, suiteFixture).catch((error) => {
-        throw new Error(`${c.name}: ${error instanceof Error ? error.stack : error}`);
-      });
+    for (const ioUring of BOTH_WAYS) {
+      for (const c of DEVICE_CASES) {
+        await runDeviceCase(c, () => suiteFixture(ioUring)).catch((error) => {
+          throw new Error(`${c.name}, ioUring ${ioUring}: ${error instanceof Error ? error.stack : error}`);
+        });
+      }
     }
   },
 
@@ -298,30 +350,98 @@ const CASES: Record<string, () => Promise<void>> = {
     await end(l);
   },
 
-  /** A kernel without room: the packet stays, the queue stops, the descriptor wakes it. */
+  /** A kernel without room: packets stay in order, the queue stops, the descriptor wakes it. */
   async busy() {
-    const l = await live();
-    const skb = packet(l.net, [0x0200, 1], pattern(60));
-    let events = 0;
-    const full = {
-      ...l.t,
-      dev: l.t.dev,
-      fd: l.t.fd,
-      hdrLen: 0,
-      pointers: l.t.pointers,
-      sys: { write: () => -1 },
-      libc: { errno: ERRNO.EAGAIN },
-      waitForRoom: () => {
-        l.t.waitForRoom();
-        events = l.t.events;
-      },
-    };
-    assertEquals(tapXmit(full as unknown as Tap, skb), NETDEV_TX_BUSY);
-    assertEquals([skb.live, l.t.dev.txq[0].stopped, events & 4], [1, true, 4]);
-    await until("the wake", () => !l.t.dev.txq[0].stopped);
-    assertEquals(l.t.events & 4, 0);
-    skb.consume();
-    await end(l);
+    for (const ioUring of BOTH_WAYS) {
+      const l = await live({ ioUring });
+      const socket = new PacketSocket("tap0", { type: TEST_TYPE });
+      const again = kernelWithoutRoom(l.t, ERRNO.EAGAIN, 10);
+      l.machine.batch(() => {
+        for (let i = 0; i < 40; i++) transmit(l, numbered(i, 100));
+      });
+      const txq = l.t.dev.txq[0];
+      assertEquals([l.t.dev.stats.txPackets, l.t.txCount, txq.stopped, l.t.events & 4], [10, 30, true, 4]);
+      // What is sent meanwhile waits in the qdisc behind them.
+      for (let i = 40; i < 50; i++) transmit(l, numbered(i, 100));
+      assertEquals(txq.qdisc!.qlen + txq.qdisc!.requeued.qlen, 10);
+      again();
+      await until("the wake", () => !txq.stopped && l.t.txCount === 0);
+      assertEquals([l.t.events & 4, l.t.dev.stats.txPackets, l.t.dev.stats.txErrors], [0, 50, 0]);
+      assertEquals(socket.receiveAll().map((f) => new DataView(f.buffer).getUint16(14)), range(50));
+      // A ring that is full gives the packet back.
+      const full = kernelWithoutRoom(l.t, ERRNO.ENOBUFS, 0);
+      l.machine.batch(() => {
+        for (let i = 0; i < 64; i++) transmit(l, numbered(i, 60));
+      });
+      const skb = packet(l.net, [0x0200, 1], pattern(60));
+      skb.dev = l.t.dev;
+      assertEquals(tapXmit(l.t, skb, false), NETDEV_TX_BUSY);
+      assertEquals([skb.live, l.t.txCount], [1, 64]);
+      skb.consume();
+      // It goes down before there is room: what waits is dropped and counted.
+      l.t.dev.close();
+      assertEquals([l.t.txCount, l.net.dropped("LINK_DOWN")], [0, 64]);
+      full();
+      socket.close();
+      await end(l);
+    }
+  },
+
+  /** Many frames in few system calls, in order, both ways, whatever their size and pieces. */
+  async batches() {
+    for (const ioUring of BOTH_WAYS) {
+      const l = await live({ ioUring });
+      assertEquals(l.t.ioUring, ioUring);
+      const socket = new PacketSocket("tap0", { type: TEST_TYPE });
+      const out = range(200).map((i) => numbered(i, 46 + i * 7));
+      const { txBatches } = l.t.counters;
+      l.machine.batch(() => out.forEach((frame) => transmit(l, frame)));
+      assertEquals(l.t.dev.stats.txPackets, 200);
+      assertEquals(l.t.counters.txBatches - txBatches, 4);
+      await until("200 frames", () => (received.push(...socket.receiveAll()), received.length >= 200));
+      assertEquals(received.splice(0), out);
+
+      const got: Uint8Array[] = [];
+      devAddPack(l.net, { type: TEST_TYPE, dev: null, func: (skb) => (got.push(bytesOf(skb)), skb.consume()) });
+      const { rxBatches } = l.t.counters;
+      const back = range(300).map((i) => eth({ dst: OURS, src: KERNEL, type: TEST_TYPE }, pattern(46 + i * 4)));
+      back.forEach((frame) => socket.send(frame));
+      await until("300 frames", () => got.length >= 300);
+      assertEquals(got, back.map((frame) => frame.slice(14)));
+      assert(l.t.counters.rxBatches - rxBatches < 60, `${l.t.counters.rxBatches - rxBatches} batches of 300 frames`);
+      assertEquals(l.t.counters.rxAllocFailed, 0);
+      socket.close();
+      await end(l);
+    }
+  },
+
+  /** The device goes down, or away, while a batch of frames is received. */
+  async midway() {
+    for (const ioUring of BOTH_WAYS) {
+      const l = await live({ ioUring });
+      const socket = new PacketSocket("tap0", { type: TEST_TYPE });
+      let got = 0;
+      devAddPack(l.net, {
+        type: TEST_TYPE,
+        dev: null,
+        func: (skb) => {
+          if (++got === 20) l.t.dev.close();
+          if (got === 25) l.net.unregisterNetdevice(l.t.dev);
+          skb.consume();
+        },
+      });
+      const frame = eth({ dst: OURS, src: KERNEL, type: TEST_TYPE }, pattern(100));
+      for (let i = 0; i < 60; i++) socket.send(frame);
+      await until("20 frames", () => got >= 20);
+      assertEquals(got, 20);
+      l.t.dev.open();
+      await until("carrier", () => l.t.dev.carrier);
+      for (let i = 0; i < 60; i++) socket.send(frame);
+      await l.t.closed;
+      assertEquals(got, 25);
+      socket.close();
+      await end(l);
+    }
   },
 
   /** Closing from inside, twice, and a machine that ends with its device open. */
@@ -372,10 +492,10 @@ const CASES: Record<string, () => Promise<void>> = {
 };
 
 /** The other end of the suite's TAP is a packet socket on the kernel's interface. */
-async function suiteFixture(): Promise<DeviceFixture> {
+async function suiteFixture(ioUring: boolean): Promise<DeviceFixture> {
   const machine = realMachine();
   const net = machine.createNet({ plugins: [ethernet()] });
-  const t = tap(net, { name: "tap0", address: OURS });
+  const t = tap(net, { name: "tap0", address: OURS, ioUring });
   await run(`ip link set tap0 address ${KERNEL}; ip link set tap0 up`);
   await until("carrier", () => t.dev.carrier);
   const socket = new PacketSocket("tap0", { type: TEST_TYPE });
