@@ -8,7 +8,7 @@ import { Timers } from "./timer.ts";
 /** The part of {@linkcode Machine} that keeps time. */
 export abstract class Clock extends Timers {
   /** The door to the outside. */
-  readonly platform: Platform;
+  declare readonly platform: Platform;
   /** Counts entries: virtual time waits for quiet. */
   activity: number = 0;
   /** Ended. */
@@ -41,7 +41,7 @@ export abstract class Clock extends Timers {
   /** Reads the clock; virtual time where it lies, so that no double is passed. It stands still during most entries. */
   refresh(): void {
     const now = this.#clock === null ? this.platform.now() : this.#clock.time;
-    if (now !== this.now) this.jiffies = Math.floor((this.now = now) / 1e6) | 0;
+    if (now !== this.now) this.setNow(now);
   }
 
   /** After each outermost exit: the host must call again when the next timer is due. */

@@ -6,27 +6,51 @@ import type { Slab } from "./page_pool.ts";
 
 /** Up to here a byte loop beats `set()` with a view. */
 const LOOP_MAX = 16;
-/** Views kept per slab. */
+/** Views kept per slab: one of each place, and as many by place and length. */
 const WINDOWS = 4096;
+/** Views kept of users' buffers: a writer's pieces end where a page does, and are the same again at its next write. */
+const SOURCES = 4;
 
 /**
  * A view of `len` bytes of a slab. Views cost an allocation, and at steady state the same slots come by again with the
- * same lengths: the last one of each place is kept.
+ * same lengths: one of each place is kept, and where a reader takes a segment in two pieces, the other one too.
  */
 function windowOf(slab: Slab, at: number, len: number): Uint8Array<ArrayBuffer> {
   const windows = slab.windows;
-  if (windows.length === 0) { for (let i = 0; i < WINDOWS; i++) windows.push(slab.bytes); }
+  if (windows.length === 0) { for (let i = 0; i < 2 * WINDOWS; i++) windows.push(slab.bytes); }
   const i = at >>> 9 & (WINDOWS - 1);
   const known = windows[i];
   if (known.byteOffset === at && known.length === len) return known;
-  return windows[i] = slab.bytes.subarray(at, at + len);
+  return secondWindow(slab, known, i, at, len);
 }
 
-/** A view of a part of a user's buffer; the last one is kept. */
+function secondWindow(
+  slab: Slab,
+  first: Uint8Array<ArrayBuffer>,
+  i: number,
+  at: number,
+  len: number,
+): Uint8Array<ArrayBuffer> {
+  const windows = slab.windows;
+  const k = WINDOWS + ((Math.imul(at, 0x9e3779b1) >>> 20) ^ (len & (WINDOWS - 1)));
+  const known = windows[k];
+  if (known.byteOffset === at && known.length === len) return known;
+  const sameSlot = first !== slab.bytes && first.byteOffset >>> 9 === at >>> 9;
+  return windows[sameSlot ? k : i] = slab.bytes.subarray(at, at + len);
+}
+
+/** A view of a part of a user's buffer; the last few are kept. */
 function sourceOf(ledger: CopyLedger, src: Uint8Array, off: number, len: number): Uint8Array {
-  const last = ledger.lastSource;
-  if (last.buffer === src.buffer && last.byteOffset === src.byteOffset + off && last.length === len) return last;
-  return ledger.lastSource = src.subarray(off, off + len);
+  const sources = ledger.sources;
+  const from = src.byteOffset + off;
+  for (let i = 0; i < sources.length; i++) {
+    const known = sources[i];
+    if (known.byteOffset === from && known.length === len && known.buffer === src.buffer) return known;
+  }
+  const fresh = src.subarray(off, off + len);
+  if (sources.length < SOURCES) sources.push(fresh);
+  else sources[ledger.nextSource = (ledger.nextSource + 1) % SOURCES] = fresh;
+  return fresh;
 }
 
 /** Copies `len` bytes of a user's buffer into a slab. Linux: copy_from_iter(). */

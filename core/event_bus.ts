@@ -209,6 +209,11 @@ export const NOTIFY_BAD = 1;
  */
 export type Registrar = (apply: () => () => void) => Disposable;
 
+/** The same number, small where it is whole: a field that never held a boxed number is read faster. */
+export function smallInt(value: number): number {
+  return (value | 0) === value ? value | 0 : value;
+}
+
 /** The registrar of what belongs to no net: registers at once. */
 export function registerNow(apply: () => () => void): Disposable {
   let undo: (() => void) | null = apply();
@@ -289,8 +294,10 @@ export interface CopySite {
 export class CopyLedger {
   /** Called for each move while a tracer listens; `null` otherwise. */
   onMove: ((site: number, bytes: number) => void) | null = null;
-  /** The view of a user's buffer that a copy made last: senders use theirs again. */
-  lastSource: Uint8Array = new Uint8Array(0);
+  /** The views of users' buffers that copies made last: senders use theirs again. See core/copy.ts. */
+  readonly sources: Uint8Array[] = [];
+  /** Which of them was replaced last. */
+  nextSource = 0;
   readonly #names: string[] = [];
   readonly #kinds: CopyKind[] = [];
   #bytes = new Float64Array(32);

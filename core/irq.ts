@@ -24,11 +24,11 @@ export interface Coalesce {
 /** One line. */
 export class IrqLine {
   /** Number in /proc/interrupts. */
-  readonly irq: number;
+  declare readonly irq: number;
   /** `eth0-rx-0` and the like. */
-  readonly name: string;
+  declare readonly name: string;
   /** Registered by the driver: masks the line and schedules NAPI. */
-  handler: () => void;
+  declare handler: (line: IrqLine) => void;
   /** CPU that takes it. */
   cpu = 0;
   /** Raises do not run the handler now. */
@@ -41,13 +41,17 @@ export class IrqLine {
   suppressed = 0;
   /** Moderation. */
   readonly coalesce: Coalesce = { usecs: 0, frames: 0 };
-  readonly #machine: Machine;
+  /** Whose it is: for the handler, which then needs no closure. Linux: dev_id. */
+  declare readonly devId: unknown;
+  /** The machine. */
+  declare readonly machine: Machine;
   readonly #timer: HrTimer;
   #held = 0;
 
   /** A line; use {@linkcode Machine.requestIrq}. */
-  constructor(machine: Machine, irq: number, name: string, handler: () => void) {
-    this.#machine = machine;
+  constructor(machine: Machine, irq: number, name: string, handler: (line: IrqLine) => void, devId: unknown) {
+    this.machine = machine;
+    this.devId = devId;
     this.irq = irq;
     this.name = name;
     this.handler = handler;
@@ -65,7 +69,7 @@ export class IrqLine {
     if (c.usecs === 0) return this.#fire();
     this.#held += frames;
     if (c.frames !== 0 && this.#held >= c.frames) return this.#fire();
-    if (!this.#timer.pending) this.#machine.hrtimers.start(this.#timer, this.#machine.now + c.usecs * 1000);
+    if (!this.#timer.pending) this.machine.hrtimers.start(this.#timer, this.machine.now + c.usecs * 1000);
   }
 
   /** The driver masks the device's interrupt. */
@@ -99,20 +103,20 @@ export class IrqLine {
 
   /** Frees the line: nothing fires any more. Linux: free_irq(). */
   free(): void {
-    this.#machine.hrtimers.cancel(this.#timer);
+    this.machine.hrtimers.cancel(this.#timer);
     this.masked = true;
-    this.#machine.irqs.delete(this.irq);
+    this.machine.irqs.delete(this.irq);
   }
 
   #fire(): void {
     this.#held = 0;
-    if (this.#timer.pending) this.#machine.hrtimers.cancel(this.#timer);
+    if (this.#timer.pending) this.machine.hrtimers.cancel(this.#timer);
     if (this.masked) {
       this.latched = true;
       return;
     }
     this.count++;
-    const machine = this.#machine;
+    const machine = this.machine;
     machine.enter();
     const interrupted = machine.cpu;
     const cpu = machine.cpus[this.cpu];
@@ -121,7 +125,7 @@ export class IrqLine {
     cpu.context = CTX_HARDIRQ;
     if ((machine.bus.mask & G_IRQ) !== 0) machine.bus.hit(TP_IRQ_HANDLER_ENTRY, null, this.irq, 0, this);
     try {
-      this.handler();
+      this.handler(this);
     } catch (error) {
       machine.fault(`the interrupt handler of ${this.name}`, error);
     }

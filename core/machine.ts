@@ -65,9 +65,9 @@ const FAULTS_KEPT = 16;
 /** A machine. */
 export class Machine extends Clock {
   /** Packet memory. */
-  readonly pages: PagePool;
+  declare readonly pages: PagePool;
   /** skbs. */
-  readonly skbs: SkbPool;
+  declare readonly skbs: SkbPool;
   /** Copies. */
   readonly ledger: CopyLedger = new CopyLedger();
   /** Tracepoints. */
@@ -77,13 +77,13 @@ export class Machine extends Clock {
   /** CPUs. */
   readonly cpus: Cpu[] = [];
   /** The CPU whose code runs now. */
-  cpu: Cpu;
+  declare cpu: Cpu;
   /** Interrupt lines by number. */
   readonly irqs: Map<number, IrqLine> = new Map();
   /** Nets, in order of making. */
   readonly nets: Net[] = [];
   /** Plugins' errors are rethrown. */
-  readonly strict: boolean;
+  declare readonly strict: boolean;
   /** What plugins threw on the path; the last 16. */
   readonly faults: PluginFault[] = [];
   /** Depth of enter(). */
@@ -97,7 +97,7 @@ export class Machine extends Clock {
   /** Packets that the backlog holds. Linux: net.core.netdev_max_backlog. */
   maxBacklog: number = 1000;
   /** Site of {@linkcode NetDevice.receive} in the ledger. */
-  readonly siteNetifRx: number;
+  declare readonly siteNetifRx: number;
   readonly #ready: Wakeable[] = [];
   readonly #atRest: (() => void)[] = [];
   readonly #cb = new Map<string, number>();
@@ -164,9 +164,9 @@ export class Machine extends Clock {
     return at;
   }
 
-  /** An interrupt line. Linux: request_irq(). */
-  requestIrq(name: string, handler: () => void): IrqLine {
-    const line = new IrqLine(this, this.#nextIrq++, name, handler);
+  /** An interrupt line; the handler finds `devId` in it. Linux: request_irq(). */
+  requestIrq(name: string, handler: (line: IrqLine) => void, devId: unknown = null): IrqLine {
+    const line = new IrqLine(this, this.#nextIrq++, name, handler, devId);
     this.irqs.set(line.irq, line);
     return line;
   }
@@ -193,7 +193,7 @@ export class Machine extends Clock {
   /** Ends an entry; the outermost one runs softirqs, then wakes. Linux: irq_exit(), local_bh_enable(). */
   exit(): void {
     if (this.depth === 1) {
-      if (this.cpu.pending !== 0) doSoftirq(this, this.cpu);
+      if (this.cpu.pending !== 0 && this.now >= this.cpu.restUntil) doSoftirq(this, this.cpu);
       if (this.cpus.length > 1) this.#otherCpus();
     }
     this.leave();

@@ -26,13 +26,13 @@ export const NETDEV_BUDGET_NS = 2e6;
 /** A polling context, usually one per queue of a device. */
 export class Napi {
   /** The device, null for the backlog. */
-  readonly dev: NetDevice | null;
+  declare readonly dev: NetDevice | null;
   /** Polls: takes at most `budget` packets, returns how many; fewer than the budget only after `complete()`. */
-  readonly poll: (napi: Napi, budget: number) => number;
+  declare readonly poll: (napi: Napi, budget: number) => number;
   /** Most packets of one poll. */
-  weight: number;
+  declare weight: number;
   /** CPU it runs on. */
-  cpu: Cpu;
+  declare cpu: Cpu;
   /** To be polled, or being polled. */
   scheduled: boolean = false;
   /** On a poll list now; it may have been disabled meanwhile. */
@@ -48,7 +48,7 @@ export class Napi {
   /** Polls so far. */
   polls: number = 0;
   /** The machine. */
-  readonly machine: Machine;
+  declare readonly machine: Machine;
 
   /** A context; enabled, not scheduled. Linux: netif_napi_add(). */
   constructor(

@@ -43,13 +43,13 @@ export interface NetOptions {
 /** A namespace. Make it with {@linkcode Machine.createNet}. */
 export class Net extends Registry {
   /** The machine. */
-  readonly machine: Machine;
+  declare readonly machine: Machine;
   /** Shown in traces. */
-  readonly name: string;
+  declare readonly name: string;
   /** Tunables. */
-  readonly sysctl: Sysctl;
+  declare readonly sysctl: Sysctl;
   /** Events about devices. Linux: register_netdevice_notifier(). */
-  readonly netdevChain: NotifierChain<NetdevEvent>;
+  declare readonly netdevChain: NotifierChain<NetdevEvent>;
   /** EtherType handlers and taps. */
   readonly ptypes: PacketTypeTable = new PacketTypeTable();
   /** Segmentation and merging by EtherType. */

@@ -203,29 +203,29 @@ export interface NetDeviceInit {
 /** A device. */
 export class NetDevice {
   /** The net it is in. */
-  readonly net: Net;
+  declare readonly net: Net;
   /** `eth0`. */
-  readonly name: string;
+  declare readonly name: string;
   /** Number, from 1; 0 until registered. */
   ifindex = 0;
   /** What core calls: the driver, or what `net.wrapDevice()` put around it. */
-  ops: NetdevOps;
+  declare ops: NetdevOps;
   /** The driver itself; see {@linkcode Net.setDriver}. */
-  driver: NetdevOps;
+  declare driver: NetdevOps;
   /** What was put around it, inner first. */
   layers: readonly OpsLayer[] = [];
   /** The link header; the stable record of its type. */
-  headerOps: HeaderOps;
+  declare headerOps: HeaderOps;
   /** ARPHRD_*. */
-  readonly type: number;
+  declare readonly type: number;
   /** MTU in bytes, without the link header. */
-  mtu: number;
+  declare mtu: number;
   /** Largest MTU. */
-  readonly maxMtu: number;
+  declare readonly maxMtu: number;
   /** IFF_*. */
-  flags: number;
+  declare flags: number;
   /** NETIF_F_*. */
-  features: number;
+  declare features: number;
   /** Link present. Linux: netif_carrier_ok(). */
   carrier = true;
   /** High 16 bits of the address. */
@@ -233,7 +233,7 @@ export class NetDevice {
   /** Low 32 bits of the address. */
   addrLo = 0;
   /** Packets of the default queue discipline. */
-  txQueueLen: number;
+  declare txQueueLen: number;
   /** Transmit queues. */
   readonly txq: NetdevQueue[] = [];
   /** NAPI contexts. */

@@ -35,22 +35,22 @@ const CHUNK = 32768 + COLOUR;
 /** One fixed-size piece of packet memory. Positions in it are plain integers. */
 export class Slab {
   /** Index in {@linkcode PagePool.slabs}. */
-  readonly index: number;
+  declare readonly index: number;
   /** Every byte of the slab. */
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  declare readonly bytes: Uint8Array<ArrayBuffer>;
   /** The one DataView over it. */
-  readonly view: DataView<ArrayBuffer>;
+  declare readonly view: DataView<ArrayBuffer>;
   /** SIMD checksum and copy over this memory, or the JavaScript fallback. */
-  readonly ops: WasmOps;
+  declare readonly ops: WasmOps;
   /** References per slot, at index `offset >>> 9` of the slot's first byte. */
-  readonly refs: Int32Array;
+  declare readonly refs: Int32Array;
   /** Slot class at the same index. */
-  readonly cls: Uint8Array;
+  declare readonly cls: Uint8Array;
   /** Free slot offsets, a stack per class: the first {@linkcode frees} of each, as a popped array is cut and grown again. */
   readonly free: number[][] = [[], [], []];
   /** How many slots of each class are free. */
   readonly frees: Int32Array<ArrayBuffer> = new Int32Array(3);
-  /** Views of this slab that copies out of it made last, by place: see core/copy.ts. */
+  /** Views of this slab that copies out of it made last, by place, and by place and length: see core/copy.ts. */
   readonly windows: Uint8Array<ArrayBuffer>[] = [];
   /** Slots given back more often than taken: a defect, ignored so that the free lists stay whole. */
   underflows = 0;
@@ -143,11 +143,11 @@ export class PagePool {
   /** The slabs there are. Most machines never need a second one. */
   readonly slabs: Slab[] = [];
   /** The slab that the last {@linkcode alloc} took from. */
-  slab: Slab;
+  declare slab: Slab;
   /** Allocations that found no memory. */
   failures = 0;
-  readonly #slabBytes: number;
-  readonly #maxSlabs: number;
+  readonly #slabBytes: number = 0;
+  readonly #maxSlabs: number = 0;
 
   /** Makes the pool with its first slab. */
   constructor(options: PagePoolOptions = {}) {

@@ -79,9 +79,9 @@ export type PluginErrorCode =
 /** A wrong set of plugins, or a plugin that failed. */
 export class PluginError extends Error {
   /** Which. */
-  readonly code: PluginErrorCode;
+  declare readonly code: PluginErrorCode;
   /** The plugins it is about. */
-  readonly plugins: readonly string[];
+  declare readonly plugins: readonly string[];
 
   /** An error of class `code` about `plugins`. */
   constructor(code: PluginErrorCode, plugins: readonly string[], message: string, options?: ErrorOptions) {

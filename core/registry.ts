@@ -117,7 +117,7 @@ class Registration implements Disposable {
 
 /** A plugin, and all that it registered through its net. */
 class Slot {
-  readonly plugin: Plugin;
+  declare readonly plugin: Plugin;
   readonly registrations: Set<Registration> = new Set();
   readonly tokens: Set<string> = new Set();
   end: Disposable | null = null;

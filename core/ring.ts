@@ -48,15 +48,15 @@ const WORDS = 8, ADDR = 0, LEN = 1, FLAGS = 2, PAGE = 3;
 /** A ring of descriptors with its DMA mappings. */
 export class DescRing {
   /** Descriptors, a power of two. */
-  readonly size: number;
+  declare readonly size: number;
   /** size - 1. */
-  readonly mask: number;
+  declare readonly mask: number;
   /** The descriptors, {@linkcode DESC_WORDS} words each. */
-  readonly words: Int32Array;
+  declare readonly words: Int32Array;
   /** Slab of the address, by index. */
-  readonly slab: (Slab | null)[];
+  declare readonly slab: (Slab | null)[];
   /** Software's shadow: the skb to free when the frame is sent, at its last descriptor. */
-  readonly skb: (SkBuff | null)[];
+  declare readonly skb: (SkBuff | null)[];
   /** Next descriptor that the driver fills. */
   nextToUse = 0;
   /** Next descriptor that the device works on. */

@@ -64,7 +64,7 @@ export const PACKET_LOOPBACK = 5;
 /** One piece of payload by reference. Linux: skb_frag_t. */
 export class SkbFrag {
   /** The slab in which the bytes lie. */
-  slab: Slab;
+  declare slab: Slab;
   /** Offset of the slot that is referenced. */
   page = 0;
   /** First byte. */
@@ -112,7 +112,7 @@ export class SkBuff {
   /** Link of queues and of fragment lists. */
   next: SkBuff | null = null;
   /** The pool that it goes back to. */
-  readonly pool: SkbPool;
+  declare readonly pool: SkbPool;
   /** Stamped at allocation; kept by clones, copies, fragments, segments and the wire: one packet, one journey. */
   id = 0;
   /** The id of the packet that was being processed when this one was made, or 0. */
@@ -121,11 +121,11 @@ export class SkBuff {
   live = 0;
 
   /** The slab of the head. */
-  slab: Slab;
+  declare slab: Slab;
   /** Its DataView. */
-  view: DataView<ArrayBuffer>;
+  declare view: DataView<ArrayBuffer>;
   /** Its bytes. */
-  bytes: Uint8Array<ArrayBuffer>;
+  declare bytes: Uint8Array<ArrayBuffer>;
   /** First byte of the head's slot. */
   head = 0;
   /** First byte of the packet as the current layer sees it. */

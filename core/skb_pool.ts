@@ -67,13 +67,13 @@ export interface SkbFault {
 /** Makes and frees skbs. One per machine. */
 export class SkbPool {
   /** The memory below. */
-  readonly pages: PagePool;
+  declare readonly pages: PagePool;
   /** Counts the copies. */
-  readonly ledger: CopyLedger;
+  declare readonly ledger: CopyLedger;
   /** Hears of packets that end well. */
-  readonly bus: EventBus;
+  declare readonly bus: EventBus;
   /** Track every allocation. Set it before the first one. */
-  debug: boolean;
+  declare debug: boolean;
   /** skbs that live now. */
   live: number = 0;
   /** Double frees so far; they are ignored, as freeing again would corrupt the pool. */
@@ -83,15 +83,15 @@ export class SkbPool {
   /** Who allocates, for the leak report; "": the debug pool finds out by itself. */
   site: string = "";
   /** Ledger's site: linear bytes of a `pskbCopy()`, which are headers where payload is kept in frags. */
-  readonly siteHead: number;
+  declare readonly siteHead: number;
   /** Ledger's site: linear bytes that move to a new head. */
-  readonly siteExpand: number;
+  declare readonly siteExpand: number;
   /** Ledger's site: a full copy. */
-  readonly siteCopy: number;
+  declare readonly siteCopy: number;
   /** Ledger's site: bytes pulled into the linear part. */
-  readonly sitePull: number;
+  declare readonly sitePull: number;
   /** Ledger's site: all bytes made linear. */
-  readonly siteLinearize: number;
+  declare readonly siteLinearize: number;
   /** Freed objects, the first {@linkcode #spares} of it: an array that is popped would be cut and grown again and again. */
   readonly #spare: SkBuff[] = [];
   #spares = 0;

@@ -2,8 +2,8 @@
  * CPUs and softirqs: the machine's loop. Linux: kernel/softirq.c.
  *
  * Softirqs run when the outermost interrupt or system call ends. After 10 restarts or 2 ms they leave the rest to
- * ksoftirqd, which is the next turn of the event loop: the user's own code gets its share under any load. As in Linux
- * since 6.5, a softirq that is raised while ksoftirqd waits for its turn still runs on interrupt exit.
+ * ksoftirqd, the next turn of the event loop; what is raised meanwhile runs on interrupt exit, as in Linux since 6.5.
+ * Unlike Linux, which has a scheduler, a run cut short leaves others as much time: a flood must not starve readers.
  */
 import type { Machine } from "./machine.ts";
 import type { Napi } from "./napi.ts";
@@ -36,7 +36,7 @@ const MAX_SOFTIRQ_TIME = 2e6;
 /** One CPU: its pending softirqs and its softnet data. A record in one thread; nothing is locked. */
 export class Cpu {
   /** Number. */
-  readonly id: number;
+  declare readonly id: number;
   /** Bits of pending softirqs. */
   pending: number = 0;
   /** CTX_*: where the code that runs now was entered. */
@@ -45,6 +45,8 @@ export class Cpu {
   inSoftirq: boolean = false;
   /** ksoftirqd has been woken and has work. */
   ksoftirqd: boolean = false;
+  /** ns; until then only ksoftirqd goes on with what a run that was cut short left; 0: nothing is left. */
+  restUntil: number = 0;
   /** A turn of the event loop is asked for. */
   turnAsked: boolean = false;
   /** Times ksoftirqd was woken. */
@@ -92,19 +94,20 @@ export function doSoftirq(machine: Machine, cpu: Cpu): void {
 /** Runs until nothing is pending, or the limits are reached: then true. */
 function runSoftirqs(machine: Machine, cpu: Cpu, context: number): boolean {
   const before = cpu.context;
-  const end = machine.now + MAX_SOFTIRQ_TIME;
+  const start = machine.now;
   cpu.inSoftirq = true;
   cpu.context = context;
   cpu.softirqRuns++;
-  for (let left = MAX_SOFTIRQ_RESTART; cpu.pending !== 0 && left > 0; left--) {
+  for (let runs = MAX_SOFTIRQ_RESTART; cpu.pending !== 0 && runs > 0; runs--) {
     const pending = cpu.pending;
     cpu.pending = 0;
     if ((pending & (1 << NET_TX_SOFTIRQ)) !== 0) runOne(machine, cpu, NET_TX_SOFTIRQ);
     if ((pending & (1 << NET_RX_SOFTIRQ)) !== 0) runOne(machine, cpu, NET_RX_SOFTIRQ);
-    if (machine.now >= end) break;
+    if (machine.now - start >= MAX_SOFTIRQ_TIME) break;
   }
   cpu.context = before;
   cpu.inSoftirq = false;
+  cpu.restUntil = cpu.pending === 0 ? 0 : 2 * machine.now - start;
   return cpu.pending !== 0;
 }
 
@@ -133,10 +136,7 @@ function askTurn(machine: Machine, cpu: Cpu): void {
   });
 }
 
-/**
- * One pass of ksoftirqd: softirqs until the limits, then the event loop gets a turn. Linux: run_ksoftirqd().
- * `Machine.runUntilIdle()` calls it without waiting for the event loop.
- */
+/** One pass of ksoftirqd, in a turn of its own or from `Machine.runUntilIdle()`. Linux: run_ksoftirqd(). */
 export function runKsoftirqd(machine: Machine, cpu: Cpu): void {
   if (!cpu.ksoftirqd || machine.closed) return;
   machine.enter();

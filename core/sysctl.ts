@@ -4,7 +4,7 @@
  * with a device (`net.ipv4.conf.eth0.rp_filter`) belong to one *tree* whose owner resolves the rest of the name.
  */
 import { nearest } from "./errno.ts";
-import { registerNow, type Registrar } from "./event_bus.ts";
+import { registerNow, type Registrar, smallInt } from "./event_bus.ts";
 
 /** One knob. */
 export interface SysctlDef {
@@ -65,7 +65,7 @@ export class Sysctl {
     return this.#register(() => {
       const knob = { def, values: this.#set.get(name) ?? (typeof def.value === "number" ? [def.value] : def.value) };
       this.#knobs.set(name, knob);
-      def.apply(knob.values[0], knob.values);
+      def.apply(smallInt(knob.values[0]), knob.values);
       return () => {
         if (this.#knobs.get(name) === knob) this.#knobs.delete(name);
       };
@@ -125,7 +125,7 @@ export class Sysctl {
     }
     knob.values = [...values];
     this.#set.set(name, knob.values);
-    knob.def.apply(values[0], knob.values);
+    knob.def.apply(smallInt(values[0]), knob.values);
   }
 
   /** All names, sorted. */

@@ -24,11 +24,11 @@ export class Timer {
   /** Armed. */
   pending: boolean = false;
   /** Never keeps virtual time running by itself: garbage collection, keepalive. Linux: TIMER_DEFERRABLE. */
-  readonly deferrable: boolean;
+  declare readonly deferrable: boolean;
   /** Called when it fires. */
-  readonly fn: (timer: Timer) => void;
+  declare readonly fn: (timer: Timer) => void;
   /** Whose it is: for `fn`, which then needs no closure. */
-  readonly owner: unknown;
+  declare readonly owner: unknown;
   /** Neighbours in the bucket. */
   next: Timer | null = null;
   /** Neighbours in the bucket. */
@@ -226,7 +226,7 @@ export class HrTimer {
   /** Order among equals: first armed, first fired. */
   seq: number = 0;
   /** Called when it fires. */
-  readonly fn: () => void;
+  declare readonly fn: () => void;
 
   /** A timer that calls `fn`; not armed. */
   constructor(fn: () => void) {
@@ -351,8 +351,20 @@ export abstract class Timers {
   now: number = 0;
   /** ms of the same clock, int32. */
   jiffies: number = 0;
+  /** Microseconds of the same clock, int32. */
+  us: number = 0;
+  /** Seconds of the same clock, int32. */
+  seconds: number = 0;
   /** The CPU whose code runs now. */
   abstract cpu: Cpu;
+
+  /** The clock moved. In integers too: ns are a boxed double, which would be divided again and again. */
+  setNow(now: number): void {
+    this.now = now;
+    this.us = Math.floor(now / 1e3) | 0;
+    this.jiffies = Math.floor(now / 1e6) | 0;
+    this.seconds = Math.floor(now / 1e9) | 0;
+  }
 
   /** Arms a wheel timer `delay` jiffies from now, at least 1. Linux: mod_timer(). */
   modTimer(timer: Timer, delay: number): void {

@@ -60,11 +60,11 @@ export interface QdiscOps {
 /** A queue discipline on a transmit queue. Linux: struct Qdisc. */
 export class Qdisc {
   /** Its kind. */
-  ops: QdiscOps;
+  declare ops: QdiscOps;
   /** The device. */
-  readonly dev: NetDevice;
+  declare readonly dev: NetDevice;
   /** The transmit queue. */
-  readonly txq: NetdevQueue;
+  declare readonly txq: NetdevQueue;
   /** Packets held; kept by the kind. */
   qlen: number = 0;
   /** Bytes held; kept by the kind. */
@@ -87,7 +87,7 @@ export class Qdisc {
   priv: unknown = null;
 
   /** What it was made with. */
-  readonly options: Readonly<Record<string, unknown>>;
+  declare readonly options: Readonly<Record<string, unknown>>;
 
   /** A discipline of kind `ops` on `txq`. */
   constructor(ops: QdiscOps, txq: NetdevQueue, options: Readonly<Record<string, unknown>> = {}) {
@@ -101,9 +101,9 @@ export class Qdisc {
 /** One transmit queue of a device. Linux: struct netdev_queue. */
 export class NetdevQueue {
   /** The device. */
-  readonly dev: NetDevice;
+  declare readonly dev: NetDevice;
   /** Number. */
-  readonly index: number;
+  declare readonly index: number;
   /** The driver's ring is full. Linux: __QUEUE_STATE_DRV_XOFF. */
   stopped: boolean = false;
   /** Queue discipline, null: noqueue. */

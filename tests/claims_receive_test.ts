@@ -97,7 +97,7 @@ Deno.test("[R6] the CPU runs the handler that was registered for the line, in ha
   const contexts: number[] = [];
   line.handler = () => {
     contexts.push(l.machine.context);
-    handler();
+    handler(line);
   };
   beforeSoftirq(l, () => assertEquals(contexts, [CTX_HARDIRQ]), 3);
   assertEquals(l.machine.irqs.get(line.irq), line);

@@ -41,8 +41,11 @@ export function nicPoll(nic: Nic, napi: Napi, budget: number): number {
   // Reading the cause register acknowledges what is in the rings now: only what comes later interrupts again.
   nic.rxIrq.latched = false;
   nic.txIrq.latched = false;
-  nicCleanTx(nic);
-  const work = nicCleanRx(nic, napi, budget);
+  const { tx, rx } = nic;
+  if (tx.nextToClean !== tx.nextToDevice || nic.dev.txq[0].stopped) nicCleanTx(nic);
+  // Nothing came, and all descriptors have their buffer.
+  const quiet = rx.nextToClean === rx.nextToDevice && rx.unused === 0;
+  const work = quiet ? 0 : nicCleanRx(nic, napi, budget);
   if (work < budget && napi.complete(work) && nic.opened) {
     nic.rxIrq.unmask();
     nic.txIrq.unmask();

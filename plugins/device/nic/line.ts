@@ -60,7 +60,7 @@ interface Flight {
 /** The frames that one end sent and the other has not got yet. */
 export class Line implements FrameSink {
   /** What it does to the frames to come. */
-  options: LineOptions;
+  declare options: LineOptions;
   /** What it did. */
   readonly counters: WireCounters = {
     sent: 0,

@@ -12,6 +12,7 @@ import {
   type Net,
   type NetDevice,
   type NetdevOps,
+  type SkBuff,
   Timer,
 } from "../../../core/mod.ts";
 import * as core from "../../../core/mod.ts";
@@ -69,15 +70,15 @@ export const NIC_JUMBO = 4;
  */
 export class NicRing extends DescRing {
   /** {@linkcode NIC_CSUM}: where the checksum starts, relative to the frame, and `csumOffset << 16`. */
-  readonly csum: Int32Array;
+  declare readonly csum: Int32Array;
   /** {@linkcode NIC_GSO}: payload bytes per segment. */
-  readonly gsoSize: Int32Array;
+  declare readonly gsoSize: Int32Array;
   /** {@linkcode NIC_GSO}: SKB_GSO_*. */
-  readonly gsoType: Int32Array;
+  declare readonly gsoType: Int32Array;
   /** {@linkcode NIC_GSO}: segments. */
-  readonly gsoSegs: Int32Array;
+  declare readonly gsoSegs: Int32Array;
   /** {@linkcode NIC_JUMBO}: buffers of the jumbo ring on which the frame goes on. */
-  readonly parts: Int32Array;
+  declare readonly parts: Int32Array;
 
   /** A ring of `size` descriptors, see {@linkcode DescRing}. */
   constructor(size: number) {
@@ -109,21 +110,21 @@ export interface NicTracepoints {
 /** A NIC: driver and device. Made by `nic()`. */
 export class Nic implements Disposable {
   /** The net that its device is in. */
-  readonly net: Net;
+  declare readonly net: Net;
   /** The machine. */
-  readonly machine: Machine;
+  declare readonly machine: Machine;
   /** The machine's tracepoints. */
-  readonly bus: EventBus;
+  declare readonly bus: EventBus;
   /** Numbers of its tracepoints. */
-  readonly tp: NicTracepoints;
+  declare readonly tp: NicTracepoints;
   /** The device. */
-  readonly dev: NetDevice;
+  declare readonly dev: NetDevice;
   /** Line of the receive queue. */
-  readonly rxIrq: IrqLine;
+  declare readonly rxIrq: IrqLine;
   /** Line of the transmit queue. */
-  readonly txIrq: IrqLine;
+  declare readonly txIrq: IrqLine;
   /** Polls both queues. */
-  readonly napi: Napi;
+  declare readonly napi: Napi;
   /** What the hardware counts. */
   readonly counters: NicCounters = { doorbells: 0, filtered: 0, rxAllocFailed: 0, lost: 0 };
   /** The wire, null: not plugged. */
@@ -133,9 +134,9 @@ export class Nic implements Disposable {
   /** Administratively up: rings are there. */
   opened = false;
   /** Receive ring. */
-  rx: NicRing;
+  declare rx: NicRing;
   /** Transmit ring. */
-  tx: NicRing;
+  declare tx: NicRing;
   /** Large buffers for the rest of long frames, null: the MTU and the offloads need none. Linux: `ethtool -g`, RX Jumbo. */
   jumbo: NicRing | null = null;
   /** Receive buffers of the frame that the device is writing. */
@@ -145,13 +146,13 @@ export class Nic implements Disposable {
   /** Their bytes. */
   movedBytes = 0;
   /** Longest frame that the device takes. */
-  maxFrame: number;
+  declare maxFrame: number;
   /** Free transmit descriptors below which the queue is stopped. Linux: DESC_NEEDED. */
-  txNeeded: number;
+  declare txNeeded: number;
   /** On the machine's ready list: a doorbell that `xmitMore` deferred. */
   ready = false;
   /** Site of the DMA in the ledger. */
-  readonly siteDma: number;
+  declare readonly siteDma: number;
   readonly #offloads: NicOffloads;
   readonly #refill: Timer;
 
@@ -167,10 +168,10 @@ export class Nic implements Disposable {
     this.rx = new NicRing(options.rxRing ?? 256);
     this.tx = new NicRing(options.txRing ?? 256);
     this.#offloads = offloads(options);
-    this.napi = new Napi(machine, dev, (napi, budget) => nicPoll(this, napi, budget));
+    this.napi = new Napi(machine, dev, poll);
     dev.napis.push(this.napi);
-    this.rxIrq = machine.requestIrq(`${dev.name}-rx-0`, () => nicInterrupt(this));
-    this.txIrq = machine.requestIrq(`${dev.name}-tx-0`, () => nicInterrupt(this));
+    this.rxIrq = machine.requestIrq(`${dev.name}-rx-0`, interrupt, this);
+    this.txIrq = machine.requestIrq(`${dev.name}-tx-0`, interrupt, this);
     this.rxIrq.mask();
     this.txIrq.mask();
     this.#refill = new Timer(() => this.#retry(), true);
@@ -495,12 +496,26 @@ export function makeNic(net: Net, name: string, options: NicOptions): Nic {
   }
 }
 
+// One function for all NICs is known to V8 by identity, a closure per NIC is not.
+
+function startXmit(skb: SkBuff, dev: NetDevice, more: boolean): number {
+  return nicStartXmit(dev.priv as Nic, skb, more);
+}
+
+function poll(napi: Napi, budget: number): number {
+  return nicPoll(napi.dev!.priv as Nic, napi, budget);
+}
+
+function interrupt(line: IrqLine): void {
+  nicInterrupt(line.devId as Nic);
+}
+
 /** The driver's ops record over one NIC. */
 export function nicOps(self: Nic): NetdevOps {
   return netdevOps({
     open: () => self.open(),
     stop: () => self.stop(),
-    startXmit: (skb, _dev, more) => nicStartXmit(self, skb, more),
+    startXmit,
     changeMtu: (_dev, mtu) => self.changeMtu(mtu),
   });
 }

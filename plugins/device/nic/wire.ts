@@ -16,7 +16,7 @@ const { G_NAPI } = core;
 /** A cable with two ends. There is a link while both NICs are plugged and up, and the wire itself is. */
 export class Wire {
   /** The machine. */
-  readonly machine: Machine;
+  declare readonly machine: Machine;
   /** The NICs at its ends. */
   readonly ends: [Nic | null, Nic | null] = [null, null];
   #up = true;

@@ -17,17 +17,17 @@ export interface VethTracepoints {
 /** One end. */
 export class VethEnd {
   /** The net it is in. */
-  readonly net: Net;
+  declare readonly net: Net;
   /** The device. */
-  readonly dev: NetDevice;
+  declare readonly dev: NetDevice;
   /** The machine's tracepoints. */
-  readonly bus: EventBus;
+  declare readonly bus: EventBus;
   /** Numbers of its tracepoints. */
-  readonly tp: VethTracepoints;
+  declare readonly tp: VethTracepoints;
   /** Packets from the peer that wait for {@linkcode napi}. Linux: xdp_ring. */
   readonly queue: SkbQueue = new SkbQueue();
   /** Polls the queue. */
-  readonly napi: Napi;
+  declare readonly napi: Napi;
   /** The other end; null once that is unregistered. */
   peer: VethEnd | null = null;
   /** NAPI knows that there is something: the peer does not say it again. Linux: rx_notify_masked. */

@@ -14,7 +14,7 @@ export class Fdb {
   /** Entries. */
   used = 0;
   /** Jiffies after which a learnt entry is forgotten. */
-  ageing: number;
+  declare ageing: number;
   readonly #key: number;
   #mask = MIN_SLOTS - 1;
   /** Two words an entry: VLAN and high half, low half of the address. */

@@ -92,7 +92,7 @@ function why(err: number): string {
 }
 
 class BridgeImpl implements Bridge {
-  readonly dev: NetDevice;
+  declare readonly dev: NetDevice;
   readonly #br: BridgeState;
 
   constructor(net: Net, name: string, options: BridgeOptions) {

@@ -30,11 +30,11 @@ export function compareId(a: BridgeId, b: BridgeId): number {
 /** One port; the bridge's own device has one too, which is in no tree. */
 export class Port {
   /** The bridge. */
-  readonly br: BridgeState;
+  declare readonly br: BridgeState;
   /** The device. */
-  readonly dev: NetDevice;
+  declare readonly dev: NetDevice;
   /** Number, from 1; 0: the bridge itself. */
-  readonly no: number;
+  declare readonly no: number;
   /** BR_STATE_*. */
   state = BR_STATE_DISABLED;
   /** Cost of the way through it. */
@@ -46,23 +46,23 @@ export class Port {
 
   // What the best neighbour on this link says. IEEE 802.1D section 8.5.5.
   /** The root that it knows. */
-  designatedRoot: BridgeId;
+  declare designatedRoot: BridgeId;
   /** Its cost to there. */
   designatedCost = 0;
   /** Itself. */
-  designatedBridge: BridgeId;
+  declare designatedBridge: BridgeId;
   /** Its port. */
-  designatedPort: number;
+  declare designatedPort: number;
   /** Our last message asked to be acknowledged: topology change. */
   topologyChangeAck = false;
   /** A message waits for the hold time. */
   configPending = false;
   /** Ends listening and learning. */
-  readonly forwardDelayTimer: Timer;
+  declare readonly forwardDelayTimer: Timer;
   /** What the neighbour said is too old. */
-  readonly messageAgeTimer: Timer;
+  declare readonly messageAgeTimer: Timer;
   /** At most one message a second. */
-  readonly holdTimer: Timer;
+  declare readonly holdTimer: Timer;
 
   /** A port; the functions are the timers' handlers. */
   constructor(br: BridgeState, dev: NetDevice, no: number, on: PortTimers) {
@@ -113,29 +113,29 @@ export interface BridgeTimers {
 /** A bridge. */
 export class BridgeState {
   /** The machine. */
-  readonly machine: Machine;
+  declare readonly machine: Machine;
   /** Its device. */
-  readonly dev: NetDevice;
+  declare readonly dev: NetDevice;
   /** The bridge itself, as the place of its own addresses. */
-  readonly self: Port;
+  declare readonly self: Port;
   /** Its ports. */
   ports: readonly Port[] = [];
   /** Addresses. */
-  readonly fdb: Fdb;
+  declare readonly fdb: Fdb;
   /** Spanning tree is on. */
-  readonly stp: boolean;
+  declare readonly stp: boolean;
   /** Frames are told apart by VLAN. */
-  readonly vlanFiltering: boolean;
+  declare readonly vlanFiltering: boolean;
   /** The address was given, and does not follow the ports'. */
-  readonly fixedAddress: boolean;
+  declare readonly fixedAddress: boolean;
   /** Priority. */
-  readonly priority: number;
+  declare readonly priority: number;
   /** Times in jiffies: ours. */
-  readonly own: { forwardDelay: number; helloTime: number; maxAge: number };
+  declare readonly own: { forwardDelay: number; helloTime: number; maxAge: number };
   /** Those of the root, which rule. */
-  readonly times: { forwardDelay: number; helloTime: number; maxAge: number };
+  declare readonly times: { forwardDelay: number; helloTime: number; maxAge: number };
   /** Jiffies after which an address is forgotten while the topology is stable. */
-  readonly ageing: number;
+  declare readonly ageing: number;
   /** Identity. */
   id: BridgeId = { hi: 0, lo: 0 };
   /** The root. */
@@ -151,13 +151,13 @@ export class BridgeState {
   /** Numbers of ports given out. */
   nextPort = 1;
   /** See {@linkcode BridgeTimers}. */
-  readonly helloTimer: Timer;
+  declare readonly helloTimer: Timer;
   /** See {@linkcode BridgeTimers}. */
-  readonly tcnTimer: Timer;
+  declare readonly tcnTimer: Timer;
   /** See {@linkcode BridgeTimers}. */
-  readonly topologyChangeTimer: Timer;
+  declare readonly topologyChangeTimer: Timer;
   /** See {@linkcode BridgeTimers}. */
-  readonly gcTimer: Timer;
+  declare readonly gcTimer: Timer;
 
   /** A bridge without ports around `dev`. */
   constructor(dev: NetDevice, options: BridgeOptions, on: BridgeTimers, portTimers: PortTimers) {

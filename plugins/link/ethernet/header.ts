@@ -44,7 +44,7 @@ export const ETH_BROADCAST_HI = 0xffff;
 /** A view of a header; made freely, never stored. */
 export class EthernetHeader {
   readonly #view: DataView;
-  readonly #at: number;
+  readonly #at: number = 0;
 
   /** The header at `at`; the caller knows that 14 bytes are there. */
   constructor(view: DataView, at: number) {

@@ -25,7 +25,15 @@
  *
  * @module
  */
-import { ARPHRD_ETHER, ARPHRD_LOOPBACK, G_LINK, type HeaderOps, type Plugin } from "../../../core/mod.ts";
+import {
+  ARPHRD_ETHER,
+  ARPHRD_LOOPBACK,
+  G_LINK,
+  type HeaderOps,
+  type NetDevice,
+  type Plugin,
+  type SkBuff,
+} from "../../../core/mod.ts";
 import { ETHERNET } from "./contract.ts";
 import { ETH_HLEN } from "./header.ts";
 import { type EthState, ethTypeTrans } from "./input.ts";
@@ -33,6 +41,28 @@ import { ethHeader } from "./output.ts";
 
 export * from "./contract.ts";
 export * from "./header.ts";
+
+/** The record with its state: one function for all nets is known to V8 by identity, a closure per net is not. */
+interface EthOps extends HeaderOps {
+  readonly st: EthState;
+}
+
+function create(
+  this: EthOps,
+  skb: SkBuff,
+  dev: NetDevice,
+  type: number,
+  dstHi: number,
+  dstLo: number,
+  srcHi: number,
+  srcLo: number,
+): boolean {
+  return ethHeader(this.st, skb, dev, type, dstHi, dstLo, srcHi, srcLo);
+}
+
+function parse(this: EthOps, skb: SkBuff, dev: NetDevice): number {
+  return ethTypeTrans(this.st, skb, dev);
+}
 
 /** Ethernet for the devices of a net. */
 export function ethernet(): Plugin {
@@ -49,12 +79,7 @@ export function ethernet(): Plugin {
           header: bus.define({ name: "eth:eth_header", linux: "eth_header", group: G_LINK }),
         },
       };
-      const ops: HeaderOps = {
-        hardHeaderLen: ETH_HLEN,
-        create: (skb, dev, type, dstHi, dstLo, srcHi, srcLo) =>
-          ethHeader(st, skb, dev, type, dstHi, dstLo, srcHi, srcLo),
-        parse: (skb, dev) => ethTypeTrans(st, skb, dev),
-      };
+      const ops: EthOps = { hardHeaderLen: ETH_HLEN, create, parse, st };
       net.registerHeaderOps(ARPHRD_ETHER, ops);
       net.registerHeaderOps(ARPHRD_LOOPBACK, ops);
       net.provide(ETHERNET, { ops });

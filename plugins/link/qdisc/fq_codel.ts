@@ -70,15 +70,15 @@ class FlowList {
 }
 
 class FqCodel {
-  readonly machine: Machine;
-  readonly flows: readonly Flow[];
-  readonly key: number;
-  readonly limit: number;
-  readonly quantum: number;
-  readonly memoryLimit: number;
-  readonly ecn: boolean;
-  readonly dropBatch: number;
-  readonly params: CodelParams;
+  declare readonly machine: Machine;
+  declare readonly flows: readonly Flow[];
+  declare readonly key: number;
+  declare readonly limit: number;
+  declare readonly quantum: number;
+  declare readonly memoryLimit: number;
+  declare readonly ecn: boolean;
+  declare readonly dropBatch: number;
+  declare readonly params: CodelParams;
   /** Flows that began to send since their last turn: they go first. */
   readonly newFlows: FlowList = new FlowList();
   readonly oldFlows: FlowList = new FlowList();

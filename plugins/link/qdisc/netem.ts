@@ -94,21 +94,21 @@ interface Waiting {
 
 /** State of one discipline. */
 class Netem {
-  readonly machine: Machine;
-  readonly limit: number;
-  readonly delay: number;
-  readonly jitter: number;
-  readonly distribution: string;
-  readonly loss: number;
-  readonly duplicate: number;
-  readonly reorder: number;
-  readonly gap: number;
-  readonly corrupt: number;
-  readonly rate: number;
-  readonly gemodel: readonly number[] | null;
-  readonly watchdog: HrTimer;
-  readonly delayRandom: Correlated;
-  readonly lossRandom: Correlated;
+  declare readonly machine: Machine;
+  declare readonly limit: number;
+  declare readonly delay: number;
+  declare readonly jitter: number;
+  declare readonly distribution: string;
+  declare readonly loss: number;
+  declare readonly duplicate: number;
+  declare readonly reorder: number;
+  declare readonly gap: number;
+  declare readonly corrupt: number;
+  declare readonly rate: number;
+  declare readonly gemodel: readonly number[] | null;
+  declare readonly watchdog: HrTimer;
+  declare readonly delayRandom: Correlated;
+  declare readonly lossRandom: Correlated;
   /** Binary heap by time, then order of arrival. */
   readonly heap: Waiting[] = [];
   /** Gilbert-Elliott: in the bad state. */

@@ -38,23 +38,23 @@ export interface TbfOptions {
 const KNOWN = ["rate", "burst", "limit", "latency", "peakrate", "mtu", "child"];
 
 class Tbf {
-  readonly machine: Machine;
-  readonly watchdog: HrTimer;
+  declare readonly machine: Machine;
+  declare readonly watchdog: HrTimer;
   readonly queue: SkbQueue = new SkbQueue();
   /** In the place of `queue`. */
-  readonly child: Qdisc | null;
+  declare readonly child: Qdisc | null;
   /** What the child gave and there were no tokens for yet. Linux: qdisc_peek_dequeued(). */
   peeked: SkBuff | null = null;
   /** Bytes per ns. */
-  readonly rate: number;
-  readonly burst: number;
-  readonly peak: number;
-  readonly mtu: number;
-  readonly limit: number;
-  tokens: number;
-  peakTokens: number;
+  declare readonly rate: number;
+  declare readonly burst: number;
+  declare readonly peak: number;
+  declare readonly mtu: number;
+  declare readonly limit: number;
+  declare tokens: number;
+  declare peakTokens: number;
   /** When the tokens were counted last. */
-  checked: number;
+  declare checked: number;
 
   constructor(q: Qdisc, o: TbfOptions) {
     const machine = q.dev.net.machine;

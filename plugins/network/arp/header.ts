@@ -26,7 +26,7 @@ export const ARPOP_REPLY = 2;
 /** A view of a packet; made freely, never stored. */
 export class ArpHeader {
   readonly #view: DataView;
-  readonly #at: number;
+  readonly #at: number = 0;
 
   /** The packet at `at`; the caller knows that 28 bytes are there. */
   constructor(view: DataView, at: number) {

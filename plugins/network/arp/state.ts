@@ -32,21 +32,21 @@ export interface ArpTracepoints {
 /** One per net; it survives a swap of the plugin. */
 export class ArpState {
   /** The net. */
-  readonly net: Net;
+  declare readonly net: Net;
   /** The machine. */
-  readonly machine: Machine;
+  declare readonly machine: Machine;
   /** Tracepoints. */
-  readonly bus: EventBus;
+  declare readonly bus: EventBus;
   /** Their ids. */
-  readonly tp: ArpTracepoints;
+  declare readonly tp: ArpTracepoints;
   /** Neighbours. */
-  readonly neigh: NeighTable;
+  declare readonly neigh: NeighTable;
   /** Routes. */
-  readonly fib: Fib;
+  declare readonly fib: Fib;
   /** Addresses. */
-  readonly devinet: Devinet;
+  declare readonly devinet: Devinet;
   /** ICMP errors. */
-  readonly inet: Inet;
+  declare readonly inet: Inet;
   /** See {@linkcode Arp.stats}. */
   readonly stats: Arp["stats"] = {
     received: 0,
@@ -65,9 +65,9 @@ export class ArpState {
   /** When each is due, by its place in the queue: jiffies. */
   readonly proxyDue: number[] = [];
   /** Fires when the first is due. */
-  readonly proxyTimer: Timer;
+  declare readonly proxyTimer: Timer;
   /** Answers one of them; the plugin that is in the net sets it. Takes ownership of `skb`. */
-  proxyRedo: (skb: SkBuff) => void;
+  declare proxyRedo: (skb: SkBuff) => void;
 
   /** For a net with inet, devinet, neigh and fib in it. */
   constructor(net: Net) {

@@ -123,9 +123,9 @@ export class DevConf implements InDevConf {
 /** The raw values of one device, of `all` or of `default`. Linux: struct ipv4_devconf. */
 export class ConfValues {
   /** By the order of {@linkcode CONF_NAMES}. */
-  readonly values: number[];
+  declare readonly values: number[];
   /** Set by hand on this device: `default` does not overwrite them any more. */
-  readonly own: boolean[];
+  declare readonly own: boolean[];
 
   /** A copy of `from`. */
   constructor(from: readonly number[]) {

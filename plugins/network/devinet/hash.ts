@@ -5,7 +5,7 @@ import type { Ifa } from "./table.ts";
 
 /** All addresses of a net. An address that several devices have is in it several times. */
 export class AddrHash {
-  readonly #secret: number;
+  readonly #secret: number = 0;
   #shift = 26;
   #keys = new Int32Array(64);
   #values: (Ifa | null)[] = new Array<Ifa | null>(64).fill(null);

@@ -23,23 +23,23 @@ import { AddrHash } from "./hash.ts";
 /** An address of a device. Linux: struct in_ifaddr. */
 export class Ifa implements InIfaddr {
   /** The device. */
-  readonly dev: NetDevice;
+  declare readonly dev: NetDevice;
   /** The address. */
-  readonly local: number;
+  declare readonly local: number;
   /** The peer's, or the same. */
-  readonly peer: number;
+  declare readonly peer: number;
   /** Prefix length. */
-  readonly prefix: number;
+  declare readonly prefix: number;
   /** Mask of the prefix. */
-  readonly mask: number;
+  declare readonly mask: number;
   /** Broadcast address, 0: none. */
-  readonly broadcast: number;
+  declare readonly broadcast: number;
   /** RT_SCOPE_*. */
-  readonly scope: number;
+  declare readonly scope: number;
   /** Not the first of its subnet. */
   secondary = false;
   /** Order of arrival in the net. */
-  readonly seq: number;
+  declare readonly seq: number;
 
   /** An address that is in no list yet. */
   constructor(
@@ -65,7 +65,7 @@ export class Ifa implements InIfaddr {
 /** IPv4's data about a device. */
 export class InDev implements InDevice {
   /** The device. */
-  readonly dev: NetDevice;
+  declare readonly dev: NetDevice;
   /** Its addresses. Replaced at each change, never written. */
   ifaList: readonly Ifa[] = [];
   /** What the path reads. */
@@ -73,7 +73,7 @@ export class InDev implements InDevice {
   /** Joined groups and their users. */
   readonly mcList: Map<number, number> = new Map();
   /** What was set. */
-  readonly values: ConfValues;
+  declare readonly values: ConfValues;
 
   /** A device with the settings of `default`. */
   constructor(dev: NetDevice, dflt: ConfValues) {
@@ -85,13 +85,13 @@ export class InDev implements InDevice {
 /** The state of devinet in a net; outlives a swap. */
 export class DevinetState {
   /** The net. */
-  readonly net: Net;
+  declare readonly net: Net;
   /** Listeners to addresses. */
   readonly chain: NotifierChain<InetaddrEvent> = new NotifierChain<InetaddrEvent>();
   /** Listeners to settings. */
   readonly confChain: NotifierChain<InetconfEvent> = new NotifierChain<InetconfEvent>();
   /** Addresses by value. */
-  readonly hash: AddrHash;
+  declare readonly hash: AddrHash;
   /** Settings of `all`. */
   readonly all: ConfValues = confAll();
   /** Settings of `default`. */

@@ -68,7 +68,7 @@ interface Chain {
 
 /** The filter of one net. */
 class FilterState implements Filter {
-  ruleset: FilterRuleset;
+  declare ruleset: FilterRuleset;
   readonly #net: Net;
   readonly #answers: FilterAnswers;
   readonly #onLog: ((entry: FilterLogEntry) => void) | null;

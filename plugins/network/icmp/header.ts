@@ -94,7 +94,7 @@ export function icmpIsError(type: number): boolean {
 /** A view of a header; made freely, never stored. */
 export class IcmpHeader {
   readonly #view: DataView;
-  readonly #at: number;
+  readonly #at: number = 0;
 
   /** The header at `at`; the caller knows that 8 bytes are there. */
   constructor(view: DataView, at: number) {

@@ -28,17 +28,17 @@ export class IcmpConf {
 /** Ids of the tracepoints. */
 export class IcmpTracepoints {
   /** icmp_rcv: a = type, b = code. */
-  readonly icmpRcv: number;
+  declare readonly icmpRcv: number;
   /** icmp_echo: a = id, b = seq. */
-  readonly icmpEcho: number;
+  declare readonly icmpEcho: number;
   /** icmp_reply: the reply, a new packet over the request's bytes; a = type. */
-  readonly icmpReply: number;
+  declare readonly icmpReply: number;
   /** icmp_unreach: a = type, b = code. */
-  readonly icmpUnreach: number;
+  declare readonly icmpUnreach: number;
   /** icmp_send: the packet that an error is about; a = type, b = code. */
-  readonly icmpSend: number;
+  declare readonly icmpSend: number;
   /** The error itself, built; a = type, b = code. */
-  readonly icmpError: number;
+  declare readonly icmpError: number;
 
   /** Defines them. */
   constructor(bus: EventBus) {
@@ -56,37 +56,37 @@ export class IcmpTracepoints {
 /** State of icmp in one net. It survives a swap of the plugin. */
 export class IcmpState {
   /** The net. */
-  readonly net: Net;
+  declare readonly net: Net;
   /** Its machine. */
-  readonly machine: Machine;
+  declare readonly machine: Machine;
   /** Tracepoints fire here. */
-  readonly bus: EventBus;
+  declare readonly bus: EventBus;
   /** Their ids. */
-  readonly tp: IcmpTracepoints;
+  declare readonly tp: IcmpTracepoints;
   /** Copies are counted here. */
-  readonly ledger: CopyLedger;
+  declare readonly ledger: CopyLedger;
   /** Protocols. */
-  readonly inet: Inet;
+  declare readonly inet: Inet;
   /** Counters. */
-  readonly mib: SnmpMib;
+  declare readonly mib: SnmpMib;
   /** Addresses. */
-  readonly devinet: Devinet;
+  declare readonly devinet: Devinet;
   /** Routing. */
-  readonly fib: Fib;
+  declare readonly fib: Fib;
   /** The layer below. */
-  readonly ipv4: Ipv4;
+  declare readonly ipv4: Ipv4;
   /** Ping sockets. */
   readonly ping: Icmp = { pingRcv: null, pingErr: null };
   /** Tunables. */
   readonly conf: IcmpConf = new IcmpConf();
   /** Rate limits. */
-  readonly limits: IcmpLimits;
+  declare readonly limits: IcmpLimits;
   /** For messages that carry options; reused. */
-  readonly cork: IpCork;
+  declare readonly cork: IpCork;
   /** A message of ours is on its way down: no other may start from inside. Linux: icmp_xmit_lock(). */
   busy = false;
   /** Ledger's site of what an error quotes. */
-  readonly siteQuote: number;
+  declare readonly siteQuote: number;
 
   /** State for `net`; the tokens that icmp requires must be there. */
   constructor(net: Net) {

@@ -153,6 +153,8 @@ export interface Inet {
    * Filled by raw. Borrows `skb`. Linux: raw_icmp_error().
    */
   rawError(skb: SkBuff, type: number, code: number, info: number): void;
+  /** State of who filled these two: for functions that find it here and need no closure. */
+  rawState: unknown;
 }
 
 /** Its token. */
@@ -177,14 +179,18 @@ export function inetAddProtocol(net: Net, protocol: number, handler: InetProtoco
 }
 
 /** Fills {@linkcode Inet.rawDeliver} and {@linkcode Inet.rawError}: what raw registers. */
-export function inetFillRaw(net: Net, rawDeliver: Inet["rawDeliver"], rawError: Inet["rawError"]): Disposable {
+export function inetFillRaw(
+  net: Net,
+  rawDeliver: Inet["rawDeliver"],
+  rawError: Inet["rawError"],
+  rawState: unknown = null,
+): Disposable {
   return net.registration(() => {
     const inet = net.get(INET);
-    const before = [inet.rawDeliver, inet.rawError] as const;
-    inet.rawDeliver = rawDeliver;
-    inet.rawError = rawError;
+    const before = { rawDeliver: inet.rawDeliver, rawError: inet.rawError, rawState: inet.rawState };
+    Object.assign(inet, { rawDeliver, rawError, rawState });
     return () => {
-      if (inet.rawDeliver === rawDeliver) [inet.rawDeliver, inet.rawError] = before;
+      if (inet.rawDeliver === rawDeliver && inet.rawState === rawState) Object.assign(inet, before);
     };
   });
 }

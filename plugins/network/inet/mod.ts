@@ -44,5 +44,6 @@ function makeInet(): Inet {
     icmpSend: () => {},
     rawDeliver: () => false,
     rawError: () => {},
+    rawState: null,
   };
 }

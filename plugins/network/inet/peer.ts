@@ -28,8 +28,8 @@ const REDIRECT_SILENCE = REDIRECT_LOAD << (REDIRECT_NUMBER + 1);
  * that forged sources cost nothing but their own history. Times are jiffies (ms).
  */
 export class InetPeers {
-  readonly #k0: number;
-  readonly #k1: number;
+  readonly #k0: number = 0;
+  readonly #k1: number = 0;
   /** Address per slot. */
   readonly addr: Int32Array = new Int32Array(SIZE);
   /** Jiffy of the last use per slot; meaningful where {@linkcode InetPeers.taken} is 1. */

@@ -85,7 +85,7 @@ export const IPOPT_TS_PRESPEC = 3;
 /** A view of a header; made freely, never stored. */
 export class Ipv4Header {
   readonly #view: DataView;
-  readonly #at: number;
+  readonly #at: number = 0;
 
   /** The header at `at`; the caller knows that 20 bytes are there. */
   constructor(view: DataView, at: number) {

@@ -18,8 +18,8 @@ const IDENTS = 2048;
 /** The counters of a net. */
 export class IpIdents {
   readonly #machine: Machine;
-  readonly #k0: number;
-  readonly #k1: number;
+  readonly #k0: number = 0;
+  readonly #k1: number = 0;
   readonly #ids: Int32Array;
   readonly #stamps: Int32Array;
 

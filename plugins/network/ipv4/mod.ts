@@ -31,13 +31,13 @@
  *
  * @module
  */
-import { devAddPack, type Net, type Plugin } from "../../../core/mod.ts";
+import { devAddPack, type Net, type NetDevice, type PacketType, type Plugin, type SkBuff } from "../../../core/mod.ts";
 import { INET } from "../inet/contract.ts";
 import { NETFILTER } from "../netfilter/contract.ts";
 import { DEVINET } from "../devinet/contract.ts";
 import { NEIGH } from "../neigh/contract.ts";
 import { FIB } from "../fib/contract.ts";
-import { ETH_P_IP, IPV4, type Ipv4 } from "./contract.ts";
+import { ETH_P_IP, type IpCork, IPV4, type Ipv4 } from "./contract.ts";
 import { ipRcv } from "./input.ts";
 import { type EchoResult, ipOptionsEcho, specDst } from "./options.ts";
 import { ipLocalOut, ipMakeSkb, ipQueueXmit, ipSendSkb } from "./output.ts";
@@ -60,7 +60,8 @@ export function ipv4(): Plugin {
       st.findHooks();
       const knobs = defineSysctls(net, st);
       net.provide(IPV4, makeOps(st));
-      devAddPack(net, { type: ETH_P_IP, dev: null, func: (skb, dev) => ipRcv(st, skb, dev) });
+      const ptype: IpPacketType = { type: ETH_P_IP, dev: null, func: ipPtypeRcv, st };
+      devAddPack(net, ptype);
       net.registration(() => {
         const chain = net.netdevChain.register((event) => {
           if (event.kind === "NETDEV_UNREGISTER") ipFragFlush(st, event.dev.ifindex);
@@ -76,13 +77,48 @@ export function ipv4(): Plugin {
   };
 }
 
-function makeOps(st: Ipv4State): Ipv4 {
+/** Records with their state: one function for all nets is known to V8 by identity, a closure per net is not. */
+interface Ipv4Ops extends Ipv4 {
+  readonly st: Ipv4State;
+}
+
+interface IpPacketType extends PacketType {
+  readonly st: Ipv4State;
+}
+
+function ipPtypeRcv(this: IpPacketType, skb: SkBuff, dev: NetDevice): void {
+  ipRcv(this.st, skb, dev);
+}
+
+function queueXmit(
+  this: Ipv4Ops,
+  skb: SkBuff,
+  saddr: number,
+  daddr: number,
+  protocol: number,
+  tos: number,
+  ttl: number,
+  df: boolean,
+  ident?: number,
+): number {
+  return ipQueueXmit(this.st, skb, saddr, daddr, protocol, tos, ttl, df, ident);
+}
+
+function makeSkb(this: Ipv4Ops, cork: IpCork): SkBuff | null {
+  return ipMakeSkb(this.st, cork);
+}
+
+function sendSkb(this: Ipv4Ops, skb: SkBuff, cork: IpCork): number {
+  return ipSendSkb(this.st, skb, cork);
+}
+
+function makeOps(st: Ipv4State): Ipv4Ops {
   const echo: EchoResult = { faddr: 0 };
   return {
-    makeSkb: (cork) => ipMakeSkb(st, cork),
-    sendSkb: (skb, cork) => ipSendSkb(st, skb, cork),
-    queueXmit: (skb, saddr, daddr, protocol, tos, ttl, df, ident) =>
-      ipQueueXmit(st, skb, saddr, daddr, protocol, tos, ttl, df, ident),
+    st,
+    makeSkb,
+    sendSkb,
+    queueXmit,
     localOut: (skb) => ipLocalOut(st, skb),
     defrag: (skb, user) => ipDefrag(st, skb, user),
     selectIdent: (saddr, daddr, protocol, segs) => st.idents.select(saddr, daddr, protocol, segs),

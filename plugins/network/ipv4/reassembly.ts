@@ -74,7 +74,7 @@ export class FragQueue {
   /** Fragments that its source had sent when the last one of these came. */
   rid = 0;
   /** Gives up after ipfrag_time. */
-  readonly timer: Timer;
+  declare readonly timer: Timer;
 
   /** An idle queue whose timer calls `expire`. */
   constructor(expire: (queue: FragQueue) => void) {
@@ -91,9 +91,9 @@ export class FragTable {
   /** Queues. */
   queues = 0;
   /** Runs and the steps of all insertions. */
-  readonly runs: FragRunPool;
-  readonly #k0: number;
-  readonly #k1: number;
+  declare readonly runs: FragRunPool;
+  readonly #k0: number = 0;
+  readonly #k1: number = 0;
   readonly #expire: (queue: FragQueue) => void;
   #spare: FragQueue | null = null;
 

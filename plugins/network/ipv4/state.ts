@@ -43,43 +43,43 @@ export class Ipv4Conf {
 /** Ids of the tracepoints. */
 export class Ipv4Tracepoints {
   /** ip_rcv: the packet as it came. */
-  readonly ipRcv: number;
+  declare readonly ipRcv: number;
   /** ip_rcv_finish: header checked, PRE_ROUTING passed. */
-  readonly ipRcvFinish: number;
+  declare readonly ipRcvFinish: number;
   /** The route decision: a = RTN_*, b = 1 if it is to be forwarded, obj = Dst. */
-  readonly ipRoute: number;
+  declare readonly ipRoute: number;
   /** ip_local_deliver. */
-  readonly ipLocalDeliver: number;
+  declare readonly ipLocalDeliver: number;
   /** ip_local_deliver_finish: the header is stripped; a = protocol. */
-  readonly ipLocalDeliverFinish: number;
+  declare readonly ipLocalDeliverFinish: number;
   /** ip_forward: a = TTL before. */
-  readonly ipForward: number;
+  declare readonly ipForward: number;
   /** ip_forward_finish: FORWARD passed. */
-  readonly ipForwardFinish: number;
+  declare readonly ipForwardFinish: number;
   /** ip_make_skb: a = payload bytes copied in, b = parts. */
-  readonly ipMakeSkb: number;
+  declare readonly ipMakeSkb: number;
   /** ip_local_out: the header is there; a = id. */
-  readonly ipLocalOut: number;
+  declare readonly ipLocalOut: number;
   /** ip_output, ip_mc_output: LOCAL_OUT or FORWARD passed. */
-  readonly ipOutput: number;
+  declare readonly ipOutput: number;
   /** ip_finish_output: POST_ROUTING passed; a = MTU. */
-  readonly ipFinishOutput: number;
+  declare readonly ipFinishOutput: number;
   /** ip_finish_output2: to the neighbour; a = next hop. */
-  readonly ipFinishOutput2: number;
+  declare readonly ipFinishOutput2: number;
   /** ip_do_fragment: a = MTU, b = 1: fast path, without copies. */
-  readonly ipDoFragment: number;
+  declare readonly ipDoFragment: number;
   /** One fragment is ready: a = offset, b = payload bytes. */
-  readonly ipFragment: number;
+  declare readonly ipFragment: number;
   /** ip_defrag: a = offset, b = payload bytes. */
-  readonly ipDefrag: number;
+  declare readonly ipDefrag: number;
   /** ip_frag_reasm: the datagram is whole; a = fragments. */
-  readonly ipFragReasm: number;
+  declare readonly ipFragReasm: number;
   /** ip_expire: the first fragment of a datagram that will never be whole. */
-  readonly ipExpire: number;
+  declare readonly ipExpire: number;
   /** ip_rcv_options: a = length of the options. */
-  readonly ipRcvOptions: number;
+  declare readonly ipRcvOptions: number;
   /** dev_loopback_xmit: a copy of our own multicast or broadcast comes back to us. */
-  readonly devLoopbackXmit: number;
+  declare readonly devLoopbackXmit: number;
 
   /** Defines them. */
   constructor(bus: EventBus) {
@@ -109,51 +109,51 @@ export class Ipv4Tracepoints {
 /** State of ipv4 in one net. It survives a swap of the plugin. */
 export class Ipv4State {
   /** The net. */
-  readonly net: Net;
+  declare readonly net: Net;
   /** Its machine. */
-  readonly machine: Machine;
+  declare readonly machine: Machine;
   /** Tracepoints fire here. */
-  readonly bus: EventBus;
+  declare readonly bus: EventBus;
   /** Their ids. */
-  readonly tp: Ipv4Tracepoints;
+  declare readonly tp: Ipv4Tracepoints;
   /** Copies are counted here. */
-  readonly ledger: CopyLedger;
+  declare readonly ledger: CopyLedger;
   /** What is above. */
-  readonly inet: Inet;
+  declare readonly inet: Inet;
   /** Counters. */
-  readonly mib: SnmpMib;
+  declare readonly mib: SnmpMib;
   /** Routing. */
-  readonly fib: Fib;
+  declare readonly fib: Fib;
   /** Neighbours. */
-  readonly neigh: NeighTable;
+  declare readonly neigh: NeighTable;
   /** Addresses. */
-  readonly devinet: Devinet;
+  declare readonly devinet: Devinet;
   /** Hooks. */
-  nf: NfHooks;
+  declare nf: NfHooks;
   /** Tunables. */
   readonly conf: Ipv4Conf = new Ipv4Conf();
   /** Identification. */
-  readonly idents: IpIdents;
+  declare readonly idents: IpIdents;
   /** Drop reason of our own: fragments that contradict one another. */
-  readonly fragCorrupt: number;
+  declare readonly fragCorrupt: number;
   /** Datagrams that are not whole yet. */
-  readonly frags: FragTable;
+  declare readonly frags: FragTable;
   /** Rate limits per host. */
-  readonly peers: InetPeers;
+  declare readonly peers: InetPeers;
   /** Word of `skb.cb` with IPSKB_* flags. */
-  readonly cbFlags: number;
+  declare readonly cbFlags: number;
   /** Word of `skb.cb`: where the options are. */
-  readonly cbOpt: number;
+  declare readonly cbOpt: number;
   /** Word of `skb.cb`: length of the options. */
-  readonly cbOptlen: number;
+  declare readonly cbOptlen: number;
   /** Word of `skb.cb`: largest fragment. */
-  readonly cbFragMaxSize: number;
+  declare readonly cbFragMaxSize: number;
   /** Ledger's site of the slow path of fragmentation. */
-  readonly siteFragment: number;
+  declare readonly siteFragment: number;
   /** Ledger's site of the headers of fragments. */
-  readonly siteFragmentHeader: number;
+  declare readonly siteFragmentHeader: number;
   /** Ledger's site of options that a caller gave. */
-  readonly siteOptions: number;
+  declare readonly siteOptions: number;
 
   /** State for `net`; the tokens that ipv4 requires must be there. */
   constructor(net: Net) {

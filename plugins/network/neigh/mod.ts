@@ -35,12 +35,21 @@
  *
  * @module
  */
-import { ERRNO, type NetdevEvent, type NetDevice, parseMac, type Plugin, Timer } from "../../../core/mod.ts";
+import {
+  ERRNO,
+  type NetdevEvent,
+  type NetDevice,
+  parseMac,
+  type Plugin,
+  type SkBuff,
+  Timer,
+} from "../../../core/mod.ts";
 import { needIp } from "../inet/header.ts";
 import {
   NEIGH,
   NEIGH_UPDATE_F_ADMIN,
   NEIGH_UPDATE_F_OVERRIDE,
+  type Neighbour,
   type NeighTable,
   NUD_FAILED,
   NUD_PERMANENT,
@@ -86,12 +95,22 @@ export function neigh(): Plugin {
   };
 }
 
+/** The record with its state: one function for all nets is known to V8 by identity, a closure per net is not. */
+interface NeighOps extends NeighTable {
+  readonly st: NeighState;
+}
+
+function output(this: NeighOps, n: Neighbour, skb: SkBuff): number {
+  return neighOutput(this.st, n as NeighEntry, skb);
+}
+
 /** The record that others call. */
-function table(st: NeighState): NeighTable {
+function table(st: NeighState): NeighOps {
   return {
+    st,
     lookup: (dev, key) => neighLookup(st, dev, key),
     create: (dev, key) => neighCreate(st, dev, key, false),
-    output: (n, skb) => neighOutput(st, n as NeighEntry, skb),
+    output,
     update: (n, haHi, haLo, state, flags) => neighUpdate(st, n as NeighEntry, haHi, haLo, state, flags),
     confirm: (n) => void (n.confirmed = st.machine.jiffies),
     probe: (n) => void neighEventSend(st, n as NeighEntry, null),

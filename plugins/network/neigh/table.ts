@@ -39,23 +39,23 @@ const RANDOMIZE_EVERY = 300_000;
 /** An entry. One hidden class. */
 export class NeighEntry implements Neighbour {
   readonly family: number = 4;
-  readonly dev: NetDevice;
-  readonly primaryKey: number;
+  declare readonly dev: NetDevice;
+  declare readonly primaryKey: number;
   nudState: number = NUD_NONE;
   haHi = 0;
   haLo = 0;
-  confirmed: number;
-  used: number;
-  updated: number;
+  declare confirmed: number;
+  declare used: number;
+  declare updated: number;
   dead = false;
   probes = 0;
   arpQueueLenBytes = 0;
   /** Packets that wait for the address. */
   readonly arpQueue: SkbQueue = new SkbQueue();
   /** Parameters of its device. */
-  readonly parms: Parms;
+  declare readonly parms: Parms;
   /** Its hash. */
-  readonly hash: number;
+  declare readonly hash: number;
   /** Link of the chain. */
   next: NeighEntry | null = null;
   /** On the list of those that may be collected. */
@@ -65,9 +65,9 @@ export class NeighEntry implements Neighbour {
   /** Neighbours on that list. */
   gcNext: NeighEntry | null = null;
   /** Asks again, or goes from DELAY to PROBE. */
-  readonly timer: Timer;
+  declare readonly timer: Timer;
   /** Ends REACHABLE. Nothing leaves the host when it fires: alone it keeps no virtual time running. */
-  readonly lazy: Timer;
+  declare readonly lazy: Timer;
 
   /** An entry that is in no table yet. */
   constructor(st: NeighState, dev: NetDevice, key: number, hash: number) {
@@ -131,15 +131,15 @@ function noSolicit(net: Net): NeighSolicit {
 /** All that the path functions need. One per net; it survives a swap of the plugin. */
 export class NeighState implements ParmsOwner {
   /** The net. */
-  readonly net: Net;
+  declare readonly net: Net;
   /** The machine. */
-  readonly machine: Machine;
+  declare readonly machine: Machine;
   /** Randomness. */
-  readonly platform: Platform;
+  declare readonly platform: Platform;
   /** Tracepoints. */
-  readonly bus: EventBus;
+  declare readonly bus: EventBus;
   /** Their ids. */
-  readonly tp: NeighTracepoints;
+  declare readonly tp: NeighTracepoints;
   /** Chains; their number is a power of two. */
   buckets: (NeighEntry | null)[] = new Array<NeighEntry | null>(16).fill(null);
   /** Entries in all. */
@@ -151,15 +151,15 @@ export class NeighState implements ParmsOwner {
   /** Youngest of these. */
   gcTail: NeighEntry | null = null;
   /** Jiffy of the last forced collection. */
-  lastFlush: number;
+  declare lastFlush: number;
   /** Jiffy in which a forced collection found nothing; it is not tried again in that jiffy. */
-  lastFutile: number;
+  declare lastFutile: number;
   /** Jiffy at which the reachable times were drawn. */
-  lastRand: number;
+  declare lastRand: number;
   /** Who asks. */
-  readonly noSolicit: NeighSolicit;
+  declare readonly noSolicit: NeighSolicit;
   /** Who asks now. */
-  solicit: NeighSolicit;
+  declare solicit: NeighSolicit;
   /** Called by the entries' timers; the plugin that is in the net sets it. */
   onTimer: (n: NeighEntry) => void = () => {};
   /** See {@linkcode ParmsOwner}. */
@@ -179,8 +179,8 @@ export class NeighState implements ParmsOwner {
     tableFulls: 0,
   };
   readonly #parms = new Map<string, Parms>();
-  readonly #rnd0: number;
-  readonly #rnd1: number;
+  readonly #rnd0: number = 0;
+  readonly #rnd1: number = 0;
 
   /** An empty table. */
   constructor(net: Net) {

@@ -21,15 +21,15 @@ const NF_FAULT = -1;
 /** A registered hook: one shape, whatever the user's record looks like. */
 export class Hook {
   /** The user's record. */
-  readonly ops: NfHookOps;
+  declare readonly ops: NfHookOps;
   /** Its function; a method of a class keeps its `this`. */
-  readonly fn: NfHookOps["fn"];
+  declare readonly fn: NfHookOps["fn"];
   /** NF_IP_PRI_*. */
-  readonly priority: number;
+  declare readonly priority: number;
   /** Order of registration: decides among equal priorities. */
-  readonly seq: number;
+  declare readonly seq: number;
   /** For errors and leaks: `hook NAME`. */
-  readonly label: string;
+  declare readonly label: string;
 
   /** The `seq`-th hook of its net. */
   constructor(ops: NfHookOps, seq: number) {
@@ -44,9 +44,9 @@ export class Hook {
 /** What hooks are shown. */
 export class HookState implements NfHookState {
   /** NF_INET_*. */
-  readonly hook: number;
+  declare readonly hook: number;
   /** The net. */
-  readonly net: Net;
+  declare readonly net: Net;
   /** Device it came in by. */
   in: NetDevice | null = null;
   /** Device it leaves by. */
@@ -62,15 +62,15 @@ export class HookState implements NfHookState {
 /** Netfilter's state: it belongs to the net's slot and outlives a swap of the plugin. */
 export class NetfilterState {
   /** The net. */
-  readonly net: Net;
+  declare readonly net: Net;
   /** Traces. */
-  readonly bus: EventBus;
+  declare readonly bus: EventBus;
   /** For `holder` in debug. */
-  readonly pool: SkbPool;
+  declare readonly pool: SkbPool;
   /** Hooks by hook number; a list is never changed, it is replaced. */
   readonly lists: (readonly Hook[])[] = [];
   /** Their lengths. */
-  readonly active: Int32Array;
+  declare readonly active: Int32Array;
   /** One record per hook point; a hook that sends a packet finds it as it was. */
   readonly states: HookState[] = [];
   /** The hook that ended the last iteration. */
@@ -84,13 +84,13 @@ export class NetfilterState {
   /** Entries made so far. */
   queueId: number = 0;
   /** Tracepoint. */
-  readonly tpSlow: number;
+  declare readonly tpSlow: number;
   /** Tracepoint. */
-  readonly tpHook: number;
+  declare readonly tpHook: number;
   /** Tracepoint. */
-  readonly tpQueue: number;
+  declare readonly tpQueue: number;
   /** Tracepoint. */
-  readonly tpReinject: number;
+  declare readonly tpReinject: number;
 
   /** No hooks yet. */
   constructor(net: Net) {

@@ -20,17 +20,17 @@ export const NF_QUEUE_MAX = 1024;
 /** A packet that waits, and how it goes on. Netfilter owns its skb. */
 export class QueueEntry implements NfQueueEntry {
   /** Number, from 1. */
-  readonly id: number;
+  declare readonly id: number;
   /** The packet. */
-  readonly skb: SkBuff;
+  declare readonly skb: SkBuff;
   /** Its own copy of the hook state. */
-  readonly state: NfHookState;
+  declare readonly state: NfHookState;
   /** Who queued it. */
-  readonly hook: Hook;
+  declare readonly hook: Hook;
   /** Where it goes on. */
-  readonly okfn: NfOkfn<unknown>;
+  declare readonly okfn: NfOkfn<unknown>;
   /** With what. */
-  readonly arg: unknown;
+  declare readonly arg: unknown;
 
   /** Takes ownership of `skb`. */
   constructor(id: number, skb: SkBuff, state: NfHookState, hook: Hook, okfn: NfOkfn<unknown>, arg: unknown) {

@@ -24,19 +24,19 @@ export interface SyscallTracepoints {
 /** The open sockets of a net. */
 export class FdTable {
   /** The net. */
-  readonly net: Net;
+  declare readonly net: Net;
   /** The machine. */
-  readonly machine: Machine;
+  declare readonly machine: Machine;
   /** Tracepoints. */
-  readonly bus: EventBus;
+  declare readonly bus: EventBus;
   /** Sockets. */
-  readonly socks: SockTable;
+  declare readonly socks: SockTable;
   /** By descriptor; null: not open. */
   readonly fds: (Sock | null)[] = [null, null, null];
   /** No descriptor below it is free. */
   nextFd = FIRST_FD;
   /** Tracepoints. */
-  readonly tp: SyscallTracepoints;
+  declare readonly tp: SyscallTracepoints;
 
   /** Nothing is open. */
   constructor(net: Net) {

@@ -20,9 +20,9 @@
  *
  * @module
  */
-import { ERRNO, G_SOCK, type Net, type Plugin } from "../../../core/mod.ts";
+import { ERRNO, G_SOCK, type Net, type Plugin, type SkBuff } from "../../../core/mod.ts";
 import { FIB, RTN_BROADCAST, RTN_LOCAL, RTN_MULTICAST } from "../../network/fib/contract.ts";
-import { INET, inetFillRaw, IPPROTO_ICMP } from "../../network/inet/contract.ts";
+import { INET, type Inet, inetFillRaw, IPPROTO_ICMP } from "../../network/inet/contract.ts";
 import { IPV4 } from "../../network/ipv4/contract.ts";
 import {
   AF_INET,
@@ -66,13 +66,14 @@ export function raw(): Plugin {
   return { name: "raw", api: 1, requires: [INET, FIB, IPV4, SOCK], provides: [RAW], setup };
 }
 
+/** One function for all nets is known to V8 by identity, a closure per net is not: each packet comes by here. */
+function deliver(this: Inet, skb: SkBuff, protocol: number): boolean {
+  return rawLocalDeliver(this.rawState as RawState, skb, protocol);
+}
+
 function setup(net: Net): void {
   const st = net.state("raw:state", () => new RawState(net));
-  inetFillRaw(
-    net,
-    (skb, protocol) => rawLocalDeliver(st, skb, protocol),
-    (skb, type, code, info) => rawIcmpError(st, skb, type, code, info),
-  );
+  inetFillRaw(net, deliver, (skb, type, code, info) => rawIcmpError(st, skb, type, code, info), st);
   sockRegister(net, { family: AF_INET, type: SOCK_RAW, protocol: 0, ops: opsOf(st) });
   net.provide(RAW, { count: () => st.count });
 }

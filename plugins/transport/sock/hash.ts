@@ -9,7 +9,7 @@ import type { Platform } from "../../../core/mod.ts";
 /** A socket's place in one table: its key, and its neighbours in the chain of that key (a ring). */
 export class HashNode<T> {
   /** Whose. */
-  readonly up: T;
+  declare readonly up: T;
   /** First word of the key. */
   a = 0;
   /** Second word. */
@@ -19,7 +19,7 @@ export class HashNode<T> {
   /** Next in the chain, null: last. */
   next: HashNode<T> | null = null;
   /** Previous in the chain; the head's is the last. */
-  prev: HashNode<T>;
+  declare prev: HashNode<T>;
   /** In the table. */
   linked = false;
 
@@ -36,9 +36,9 @@ const MIN_SLOTS = 16;
 export class SockHash<T> {
   /** Keys in use. */
   used = 0;
-  readonly #k0: number;
-  readonly #k1: number;
-  readonly #k2: number;
+  readonly #k0: number = 0;
+  readonly #k1: number = 0;
+  readonly #k2: number = 0;
   #mask = MIN_SLOTS - 1;
   #keys = new Int32Array(3 * MIN_SLOTS);
   #heads: (HashNode<T> | null)[] = new Array<HashNode<T> | null>(MIN_SLOTS).fill(null);
@@ -141,15 +141,21 @@ export class SockHash<T> {
   /** Frees a slot and moves the ones behind it up, so that no probe ends early (Knuth, algorithm R). */
   #clear(i: number): void {
     const mask = this.#mask;
+    const keys = this.#keys;
+    const heads = this.#heads;
     this.used--;
-    for (let j = (i + 1) & mask; this.#heads[j] !== null; j = (j + 1) & mask) {
-      const head = this.#heads[j]!;
-      const home = this.hash(head.a, head.b, head.c) & mask;
+    for (let j = (i + 1) & mask; heads[j] !== null; j = (j + 1) & mask) {
+      // By the keys that lie here: the nodes of the neighbours were not touched for long.
+      const k = 3 * j;
+      const home = this.hash(keys[k], keys[k + 1], keys[k + 2]) & mask;
       if (((j - home) & mask) < ((j - i) & mask)) continue;
-      this.#put(i, head);
+      keys[3 * i] = keys[k];
+      keys[3 * i + 1] = keys[k + 1];
+      keys[3 * i + 2] = keys[k + 2];
+      heads[i] = heads[j];
       i = j;
     }
-    this.#heads[i] = null;
+    heads[i] = null;
   }
 
   #grow(): void {

@@ -31,12 +31,12 @@ const SOCK_MAX = 11;
 
 /** The one class of all sockets. See {@linkcode Sock} for the fields. */
 export class SockImpl extends SockBase implements Sock, SkbOwner {
-  readonly net: Net;
-  readonly machine: Machine;
-  readonly family: number;
-  readonly type: number;
-  readonly protocol: number;
-  readonly ops: ProtoOps;
+  declare readonly net: Net;
+  declare readonly machine: Machine;
+  declare readonly family: number;
+  declare readonly type: number;
+  declare readonly protocol: number;
+  declare readonly ops: ProtoOps;
   /** SO_MARK. */
   mark = 0;
   /** SO_PRIORITY. */
@@ -51,9 +51,9 @@ export class SockImpl extends SockBase implements Sock, SkbOwner {
   readonly receiveQueue: SkbQueue = new SkbQueue();
   errorQueue: SkbQueue = NO_ERRORS;
   rmemAlloc = 0;
-  rcvbuf: number;
+  declare rcvbuf: number;
   wmemAlloc = 0;
-  sndbuf: number;
+  declare sndbuf: number;
   err = 0;
   shutdown = 0;
   userlocks = 0;
@@ -122,11 +122,11 @@ export class SockImpl extends SockBase implements Sock, SkbOwner {
 /** The sockets of a net, and the protocol switch. */
 export class SockState {
   /** The net. */
-  readonly net: Net;
+  declare readonly net: Net;
   /** Tracepoints. */
-  readonly bus: EventBus;
+  declare readonly bus: EventBus;
   /** `sock:sock_def_readable`. */
-  readonly tpWake: number;
+  declare readonly tpWake: number;
   /** Every socket that lives. */
   readonly socks: Set<Sock> = new Set();
   /** The protocol switch, in order of registration. Linux: inetsw. */

@@ -45,7 +45,7 @@ const HLEN = 8, AT_LEN = 4;
  */
 export class UdpHeader {
   readonly #view: DataView;
-  readonly #at: number;
+  readonly #at: number = 0;
 
   /** The header at `at`; the caller knows that 8 bytes are there. */
   constructor(view: DataView, at: number) {

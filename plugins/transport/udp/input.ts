@@ -12,6 +12,7 @@ import * as sock from "../sock/contract.ts";
 import { UdpHeader } from "./header.ts";
 import * as udpHeader from "./header.ts";
 import type { UdpSock, UdpState } from "./state.ts";
+import * as state from "./state.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
 const { CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, csumFold, csumTcpUdpNofold, DROP, G_SOCK, skbChecksum } = core;
@@ -21,6 +22,7 @@ const { IPPROTO_UDP } = inet;
 const { IP_PMTUDISC_DONT } = ipv4;
 const { icmpErrConvert, ipMcSfAllow, skDataReady, sockIcmpError, sockQueueRcvSkb } = sock;
 const { UDP_CHECK, UDP_DEST, UDP_HLEN, UDP_LEN, UDP_SOURCE } = udpHeader;
+const { udpSk } = state;
 
 const ICMP_REDIR_HOSTTOS = 3;
 const IP_SADDR = 12;
@@ -86,6 +88,12 @@ function udpNoPort(st: UdpState, skb: SkBuff): void {
 
 /** Linux: udp_queue_rcv_skb(), __udp_queue_rcv_skb(), net/ipv4/udp.c. Takes ownership of `skb`. */
 function udpQueueRcvSkb(st: UdpState, sk: Sock, skb: SkBuff): void {
+  const { encapRcv } = udpSk(sk);
+  if (encapRcv !== null) {
+    st.mib.udp.InDatagrams++;
+    encapRcv(skb);
+    return;
+  }
   skb.pull(UDP_HLEN);
   if ((st.bus.mask & G_SOCK) !== 0) st.bus.hit(st.tp.udpQueueRcvSkb, skb, sk.sport, skb.len, sk);
   const reason = sockQueueRcvSkb(sk, skb);

@@ -29,8 +29,8 @@
  *
  * @module
  */
-import { ERRNO, type Net, type Plugin } from "../../../core/mod.ts";
-import { INET, inetAddProtocol, IPPROTO_UDP } from "../../network/inet/contract.ts";
+import { ERRNO, type Net, type Plugin, type SkBuff } from "../../../core/mod.ts";
+import { INET, inetAddProtocol, type InetProtocol, IPPROTO_UDP } from "../../network/inet/contract.ts";
 import { FIB } from "../../network/fib/contract.ts";
 import { IPV4 } from "../../network/ipv4/contract.ts";
 import {
@@ -55,7 +55,7 @@ import {
   udpRecvmsg,
   udpSetsockopt,
 } from "./socket.ts";
-import { UdpState } from "./state.ts";
+import { udpSk, UdpState } from "./state.ts";
 
 export * from "./contract.ts";
 export * from "./header.ts";
@@ -65,15 +65,27 @@ export function udp(): Plugin {
   return { name: "udp", api: 1, requires: [INET, FIB, IPV4, SOCK], provides: [UDP], setup };
 }
 
+/** The record with its state: one function for all nets is known to V8 by identity, a closure per net is not. */
+interface UdpProtocol extends InetProtocol {
+  readonly st: UdpState;
+}
+
+function rcv(this: UdpProtocol, skb: SkBuff): void {
+  udpRcv(this.st, skb);
+}
+
+function error(this: UdpProtocol, skb: SkBuff, type: number, code: number, info: number): void {
+  udpErr(this.st, skb, type, code, info);
+}
+
 function setup(net: Net): void {
   const st = net.state("udp:state", () => new UdpState(net));
-  inetAddProtocol(net, IPPROTO_UDP, {
-    rcv: (skb) => udpRcv(st, skb),
-    error: (skb, type, code, info) => udpErr(st, skb, type, code, info),
-  });
+  const handler: UdpProtocol = { rcv, error, st };
+  inetAddProtocol(net, IPPROTO_UDP, handler);
   sockRegister(net, { family: AF_INET, type: SOCK_DGRAM, protocol: IPPROTO_UDP, ops: opsOf(st) });
   net.provide(UDP, {
     lookup: (saddr, sport, daddr, dport, dif) => st.table.lookup(saddr, sport, daddr, dport, dif)?.sk ?? null,
+    encap: (sk, rcv) => void (udpSk(sk).encapRcv = rcv),
     count: () => st.table.count,
   });
 }

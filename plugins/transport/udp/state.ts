@@ -14,6 +14,7 @@ import { INET, type Inet, IPPROTO_UDP, type SnmpMib } from "../../network/inet/c
 import { FIB, type Fib } from "../../network/fib/contract.ts";
 import { type IpCork, IPV4, type Ipv4, newIpCork } from "../../network/ipv4/contract.ts";
 import { HashNode, SOCK, type Sock, type SockLimits } from "../sock/contract.ts";
+import type { UdpEncapRcv } from "./contract.ts";
 import { UDP_HLEN } from "./header.ts";
 import { type ReuseportGroup, UdpTable } from "./table.ts";
 
@@ -23,15 +24,17 @@ export const NO_BYTES: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 /** UDP's part of a socket. Linux: struct udp_sock. */
 export class UdpSock {
   /** The socket. */
-  readonly sk: Sock;
+  declare readonly sk: Sock;
   /** Describes the datagram that is being sent; reused. */
-  readonly cork: IpCork;
+  declare readonly cork: IpCork;
   /** Place in the table of ports. */
   readonly portNode: HashNode<UdpSock> = new HashNode<UdpSock>(this);
   /** Place in the table of bound or of connected sockets. */
   readonly keyNode: HashNode<UdpSock> = new HashNode<UdpSock>(this);
   /** `keyNode` is in the table of connected sockets. */
   inConnected = false;
+  /** A tunnel that takes what comes. Linux: encap_rcv. */
+  encapRcv: UdpEncapRcv | null = null;
   /** SO_REUSEPORT's group. */
   group: ReuseportGroup | null = null;
 
@@ -67,33 +70,33 @@ export interface UdpTracepoints {
 /** UDP of a net. */
 export class UdpState {
   /** The net. */
-  readonly net: Net;
+  declare readonly net: Net;
   /** The machine. */
-  readonly machine: Machine;
+  declare readonly machine: Machine;
   /** Packets. */
-  readonly skbs: SkbPool;
+  declare readonly skbs: SkbPool;
   /** Copies. */
-  readonly ledger: CopyLedger;
+  declare readonly ledger: CopyLedger;
   /** Tracepoints. */
-  readonly bus: EventBus;
+  declare readonly bus: EventBus;
   /** What is above IP. */
-  readonly inet: Inet;
+  declare readonly inet: Inet;
   /** Counters. */
-  readonly mib: SnmpMib;
+  declare readonly mib: SnmpMib;
   /** Routes. */
-  readonly fib: Fib;
+  declare readonly fib: Fib;
   /** IPv4. */
-  readonly ipv4: Ipv4;
+  declare readonly ipv4: Ipv4;
   /** Sockets. */
-  readonly table: UdpTable;
+  declare readonly table: UdpTable;
   /** The ledger's site of the copy from the user. */
-  readonly siteSendmsg: number;
+  declare readonly siteSendmsg: number;
   /** The ledger's site of the copy to the user. */
-  readonly siteRecvmsg: number;
+  declare readonly siteRecvmsg: number;
   /** Tracepoints. */
-  readonly tp: UdpTracepoints;
+  declare readonly tp: UdpTracepoints;
   /** Bounds that all sockets share. */
-  readonly limits: SockLimits;
+  declare readonly limits: SockLimits;
 
   /** No sockets yet. */
   constructor(net: Net) {

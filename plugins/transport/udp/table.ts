@@ -22,11 +22,11 @@ export class ReuseportGroup {
 /** The sockets of UDP. */
 export class UdpTable {
   /** All, by local port. */
-  readonly ports: sock.SockHash<UdpSock>;
+  declare readonly ports: sock.SockHash<UdpSock>;
   /** Unconnected, by local address and port. */
-  readonly bound: sock.SockHash<UdpSock>;
+  declare readonly bound: sock.SockHash<UdpSock>;
   /** Connected, by the four-tuple. */
-  readonly connected: sock.SockHash<UdpSock>;
+  declare readonly connected: sock.SockHash<UdpSock>;
   /** Sockets in `bound` that have an address: 0 lets a look-up skip it. */
   specific = 0;
   /** Sockets that have a port. */

@@ -168,6 +168,7 @@ function fakeInet(host: FakeHost): Inet {
     icmpSend: (_skb, type, code) => void host.icmp.push(`${type}/${code}`),
     rawDeliver: () => false,
     rawError: () => {},
+    rawState: null,
   };
 }
 
