@@ -17,8 +17,8 @@ export interface CongestionCase {
   name: string;
   /** Registers it; null: TCP has it by itself. */
   plugin: (() => Plugin) | null;
-  /** What of the window a loss leaves, at least and at most. */
-  decrease: readonly [number, number];
+  /** What of the window a loss leaves, at least and at most; null: it sets window and rate by a model of the path. */
+  decrease: readonly [number, number] | null;
 }
 
 const RTT = 20_000;
@@ -36,6 +36,13 @@ function opsOf(c: CongestionCase): TcpCongestionOps {
 
 /** Runs the suite. */
 export function congestionSuite(c: CongestionCase): void {
+  if (c.decrease === null) modelTests(c);
+  else windowTests(c, c.decrease);
+  connectionTests(c);
+}
+
+/** Of one that grows the window with ACKs and cuts it at losses. */
+function windowTests(c: CongestionCase, [low, high]: readonly [number, number]): void {
   const test = (name: string, body: (ops: TcpCongestionOps) => void): void =>
     Deno.test(`congestion ${c.name}: ${name}`, () => body(opsOf(c)));
 
@@ -98,7 +105,6 @@ export function congestionSuite(c: CongestionCase): void {
       const threshold = tp.ops.ssthresh(tp);
       assert(Number.isInteger(threshold) && threshold >= 2, `${cwnd}: ${threshold}`);
       if (cwnd < 10) continue;
-      const [low, high] = c.decrease;
       assert(threshold >= Math.floor(cwnd * low) && threshold <= Math.ceil(cwnd * high), `${cwnd}: ${threshold}`);
     }
   });
@@ -131,7 +137,75 @@ export function congestionSuite(c: CongestionCase): void {
     for (let i = 0; i < 500; i++) tp.round(RTT);
     assertEquals(tp.sndCwnd, 25);
   });
+}
 
+/** Packets that the path of {@linkcode modelTests} holds without a queue. */
+const PIPE = 100;
+
+/**
+ * A round trip through a path that delivers {@linkcode PIPE} packets per {@linkcode RTT}: what is more waits in its queue.
+ * The sender keeps to window and rate.
+ */
+function pipeRound(tp: FakeCongestionSock, most = Infinity): void {
+  const paced = Math.ceil(tp.pacingRate * RTT / 1e6 / tp.mssCache);
+  const out = Math.max(1, Math.min(tp.sndCwnd, paced, most));
+  const rtt = Math.max(RTT, Math.round(RTT * out / PIPE));
+  for (let i = 0; i < out; i++) {
+    tp.pass(rtt / out);
+    tp.ack(1, rtt, out, out === most);
+  }
+}
+
+/** Of one with `congControl`: it is asked at each ACK, and nothing else moves the window. */
+function modelTests(c: CongestionCase): void {
+  const test = (name: string, body: (tp: FakeCongestionSock) => void): void =>
+    Deno.test(`congestion ${c.name}: ${name}`, () => body(new FakeCongestionSock(opsOf(c))));
+
+  test("it fills the path, holds at most three times what that holds, and its rate is that of the path", (tp) => {
+    for (let i = 0; i < 60; i++) {
+      pipeRound(tp);
+      assert(Number.isInteger(tp.sndCwnd) && tp.sndCwnd <= 4 * PIPE, `${i}: ${tp.sndCwnd}`);
+      if (i >= 20) assert(tp.sndCwnd >= PIPE && tp.sndCwnd <= 3 * PIPE, `${i}: ${tp.sndCwnd}`);
+    }
+    const rate = PIPE * tp.mssCache * 1e6 / RTT;
+    assert(tp.pacingRate > 0.7 * rate && tp.pacingRate < 1.3 * rate, `${tp.pacingRate} of ${rate}`);
+  });
+
+  test("a window that the application does not fill does not grow without end", (tp) => {
+    for (let i = 0; i < 2000; i++) pipeRound(tp, 2);
+    assert(tp.sndCwnd <= PIPE, `${tp.sndCwnd}`);
+  });
+
+  test("ACKs that acknowledge no whole packet give nothing", (tp) => {
+    for (let i = 0; i < 1000; i++) tp.ack(0, RTT);
+    assert(tp.sndCwnd <= 10, `${tp.sndCwnd}`);
+  });
+
+  test("after a loss and after a timeout it is where it was, and never below 4 packets", (tp) => {
+    for (let i = 0; i < 60; i++) pipeRound(tp);
+    for (const state of [3, 4] as const) {
+      const before = tp.sndCwnd;
+      tp.lose(state);
+      for (let i = 0; i < 10; i++) pipeRound(tp);
+      assert(tp.sndCwnd >= before * 0.9, `${state}: ${before} -> ${tp.sndCwnd}`);
+    }
+    for (let i = 0; i < 50; i++) {
+      pipeRound(tp, 1);
+      assert(tp.sndCwnd >= 4, `${tp.sndCwnd}`);
+    }
+  });
+
+  test("the upper bound holds", (tp) => {
+    tp.sndCwndClamp = 25;
+    for (let i = 0; i < 100; i++) {
+      pipeRound(tp);
+      assert(tp.sndCwnd <= 25, `${tp.sndCwnd}`);
+    }
+  });
+}
+
+/** Of any. */
+function connectionTests(c: CongestionCase): void {
   Deno.test(`congestion ${c.name}: 2 MB through a wire that loses 1 % and reorders 2 %, and nothing is left`, () => {
     using t = twoHosts({ seed: 11, wire: { delayNs: 5e6, loss: 0.01, reorder: 0.02, rateBps: 50e6 } });
     for (const host of [t.a, t.b]) {

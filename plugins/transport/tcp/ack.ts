@@ -63,7 +63,7 @@ const {
   REXMIT_NEW,
   REXMIT_NONE,
 } = ackState;
-const { tcpCongControl } = cong;
+const { tcpCaInAck, tcpCaPktsAcked, tcpCongControl } = cong;
 const { TCP_CA_OPEN, TCP_NAGLE_OFF, TCP_SYN_SENT } = contract;
 const { tcpChronoStop, tcpSlowStartAfterIdleCheck } = cwndUsage;
 const { tcpSendChallengeAck, tcpStoreTsRecent } = input;
@@ -261,7 +261,7 @@ function inAckEvent(tp: TcpSock, flag: number): void {
     event |= CA_ACK_SLOWPATH;
     if ((flag & FLAG_ECE) !== 0) event |= CA_ACK_ECE;
   }
-  tp.icskCaOps.inAckEvent(tp, event);
+  tcpCaInAck(tp, event);
 }
 
 /**
@@ -350,7 +350,7 @@ export function tcpCleanRtxQueue(
     // Of what was sent before the first one went last: that must not put the timeout off again and again.
     flag |= FLAG_SET_XMIT_TIMER;
   }
-  tp.icskCaOps.pktsAcked(tp, ss.pktsAcked, ss.rttUs);
+  tcpCaPktsAcked(tp, ss.pktsAcked, ss.rttUs);
   return flag;
 }
 

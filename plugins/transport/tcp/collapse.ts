@@ -120,12 +120,15 @@ function collapseRun(tp: TcpSock, prev: SkBuff | null, first: SkBuff): SkBuff {
 
 /**
  * The queue of what came out of order, range by range: only ranges of several segments, or large ones, are worth it. After
- * an eighth of the buffer in lonely small segments it gives up: the walk must not become the attack. Linux:
+ * an eighth of the buffer in lonely small segments it gives up: the walk must not become the attack. Nor is it repeated for
+ * each segment that finds the buffer full, while nothing is queued: there Linux walks again. Linux:
  * tcp_collapse_ofo_queue().
  */
 export function tcpCollapseOfoQueue(tp: TcpSock): void {
   const ofo = tp.ofo;
-  if (ofo === null) return;
+  if (ofo === null || ofo.tight) return;
+  // What is collapsed is put in anew, and takes this back.
+  ofo.tight = true;
   const c = tp.st.cb;
   let tiny = 0;
   for (let i = 0; i < ofo.length;) {

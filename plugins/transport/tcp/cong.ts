@@ -30,7 +30,7 @@ export {
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
 const { ERRNO, G_SOCK } = core;
 const { FLAG_DATA_ACKED, FLAG_FORWARD_PROGRESS } = ackState;
-const { reno, tcpRenoSsthresh } = renoCc;
+const { nothing, reno, tcpRenoSsthresh } = renoCc;
 const CWR = TCP_CA_CWR;
 const RECOVERY = TCP_CA_RECOVERY;
 
@@ -68,16 +68,16 @@ export function tcpRegisterCc(st: TcpState, init: TcpCongestionInit): () => void
  * What was registered before takes its place again; connections that used it alone go on with Reno, until the name comes
  * back: a swap takes the old plugin off before it puts the new one on.
  */
-function unregister(st: TcpState, ops: TcpCongestionOps, layers: TcpCongestionOps[]): void {
+function unregister(st: TcpState, ops: TcpCa, layers: TcpCa[]): void {
   const at = layers.indexOf(ops);
   const record = st.congestion.get(ops.name);
   if (at < 0 || record === undefined) return;
   layers.splice(at, 1);
   const below = layers.length === 0 ? null : layers[layers.length - 1];
   if (below !== null) Object.assign(record, below);
-  else if (ops.name === "reno") Object.assign(record, reno);
+  else if (ops.name === "reno") Object.assign(record, reno, { self: reno });
   else {
-    Object.assign(record, reno, { name: ops.name });
+    Object.assign(record, reno, { name: ops.name, self: reno });
     st.congestion.delete(ops.name);
     st.congestionGone.set(ops.name, record);
     st.congestionLayers.delete(ops.name);
@@ -85,18 +85,24 @@ function unregister(st: TcpState, ops: TcpCongestionOps, layers: TcpCongestionOp
   }
 }
 
+/** A control as connections have it: of one shape. What an ACK calls are the control's own functions. */
+export interface TcpCa extends TcpCongestionOps {
+  /** What they find as `this`. */
+  readonly self: TcpCongestionInit;
+}
+
 /**
  * A full record of one shape. What a user's control throws is recorded, and Reno's answer is taken; what it sets is kept
- * in range: the packet path neither throws nor computes with a window that is no number.
+ * in range: the packet path neither throws nor computes with a window that is no number. What is called for each ACK is
+ * guarded where it is called: a closure around each function would cost more than the function.
  */
-function guarded(st: TcpState, init: TcpCongestionInit): TcpCongestionOps {
+function guarded(st: TcpState, init: TcpCongestionInit): TcpCa {
   const fail = (error: unknown): void => st.machine.fault(`the congestion control ${init.name}`, error);
   const quiet =
-    (fn: ((tp: TcpCongestionSock, a: number, b: number) => void) | undefined) =>
-    (tp: TcpCongestionSock, a: number = 0, b: number = 0): void => {
+    (fn: ((tp: TcpCongestionSock, a: number) => void) | undefined) => (tp: TcpCongestionSock, a: number = 0): void => {
       if (fn === undefined) return;
       try {
-        fn.call(init, tp, a, b);
+        fn.call(init, tp, a);
       } catch (error) {
         fail(error);
       }
@@ -111,7 +117,6 @@ function guarded(st: TcpState, init: TcpCongestionInit): TcpCongestionOps {
         return other(tp);
       }
     };
-  const avoid = quiet(init.congAvoid ?? reno.congAvoid);
   const control = init.congControl ?? null;
   return {
     name: init.name,
@@ -119,14 +124,11 @@ function guarded(st: TcpState, init: TcpCongestionInit): TcpCongestionOps {
     init: quiet(init.init),
     release: quiet(init.release),
     ssthresh: value(init.ssthresh ?? tcpRenoSsthresh, tcpRenoSsthresh),
-    congAvoid: (tp, ack, acked) => {
-      avoid(tp, ack, acked);
-      tp.sndCwnd = inRange(tp.sndCwnd, 1);
-    },
+    congAvoid: init.congAvoid ?? reno.congAvoid,
     setState: quiet(init.setState),
-    cwndEvent: quiet(init.cwndEvent),
-    inAckEvent: quiet(init.inAckEvent),
-    pktsAcked: quiet(init.pktsAcked),
+    cwndEvent: init.cwndEvent ?? nothing,
+    inAckEvent: init.inAckEvent ?? nothing,
+    pktsAcked: init.pktsAcked ?? nothing,
     undoCwnd: value(init.undoCwnd ?? reno.undoCwnd, reno.undoCwnd),
     congControl: control === null ? null : (tp, ack, flag, rs) => {
       try {
@@ -136,7 +138,13 @@ function guarded(st: TcpState, init: TcpCongestionInit): TcpCongestionOps {
       }
       tp.sndCwnd = inRange(tp.sndCwnd, 1);
     },
+    self: init,
   };
+}
+
+/** It threw. */
+function caFailed(tp: TcpSock, error: unknown): void {
+  tp.st.machine.fault(`the congestion control ${tp.icskCaOps.name}`, error);
 }
 
 function inRange(n: number, least: number): number {
@@ -210,12 +218,56 @@ export function tcpSetCaState(tp: TcpSock, state: number): void {
 
 /** Tells the control of an event, CA_EVENT_*. Linux: tcp_ca_event(). */
 export function tcpCaEvent(tp: TcpSock, event: number): void {
-  tp.icskCaOps.cwndEvent(tp, event);
+  const ops = tp.icskCaOps;
+  const hears = ops.cwndEvent;
+  if (hears === nothing) return;
+  try {
+    hears.call(ops.self, tp, event);
+  } catch (error) {
+    caFailed(tp, error);
+  }
 }
 
 /** A timeout: the control hears of it before the window is cut. */
 export function tcpCaLoss(tp: TcpSock): void {
-  tp.icskCaOps.cwndEvent(tp, CA_EVENT_LOSS);
+  tcpCaEvent(tp, CA_EVENT_LOSS);
+}
+
+/** Tells the control that an ACK came, CA_ACK_*. */
+export function tcpCaInAck(tp: TcpSock, event: number): void {
+  const ops = tp.icskCaOps;
+  const hears = ops.inAckEvent;
+  if (hears === nothing) return;
+  try {
+    hears.call(ops.self, tp, event);
+  } catch (error) {
+    caFailed(tp, error);
+  }
+}
+
+/** Tells the control what an ACK acknowledged; `rttUs` -1: no sample. */
+export function tcpCaPktsAcked(tp: TcpSock, acked: number, rttUs: number): void {
+  const ops = tp.icskCaOps;
+  const hears = ops.pktsAcked;
+  if (hears === nothing) return;
+  try {
+    hears.call(ops.self, tp, acked, rttUs);
+  } catch (error) {
+    caFailed(tp, error);
+  }
+}
+
+/** Lets the control grow the window. Linux: tcp_cong_avoid(). */
+function tcpCongAvoid(tp: TcpSock, ack: number, acked: number): void {
+  const ops = tp.icskCaOps;
+  try {
+    ops.congAvoid.call(ops.self, tp, ack, acked);
+  } catch (error) {
+    caFailed(tp, error);
+  }
+  const cwnd = tp.sndCwnd;
+  if ((cwnd | 0) !== cwnd || cwnd < 1 || cwnd > MAX_CWND) tp.sndCwnd = inRange(cwnd, 1);
+  tp.sndCwndStamp = tp.st.machine.jiffies;
 }
 
 /**
@@ -232,10 +284,7 @@ export function tcpCongControl(tp: TcpSock, ack: number, acked: number, flag: nu
   }
   const state = tp.icskCaState;
   if (state === CWR || state === RECOVERY) tcpCwndReduction(tp, acked, ss.losses, flag);
-  else if (tcpMayRaiseCwnd(tp, flag)) {
-    ops.congAvoid(tp, ack, acked);
-    tp.sndCwndStamp = tp.st.machine.jiffies;
-  }
+  else if (tcpMayRaiseCwnd(tp, flag)) tcpCongAvoid(tp, ack, acked);
   tcpUpdatePacingRate(tp);
 }
 

@@ -120,6 +120,14 @@ export const TCP_INQ = 36;
 export const TCP_TX_DELAY = 37;
 /** Longest retransmission timeout, milliseconds. */
 export const TCP_RTO_MAX_MS = 44;
+/** Accepted, and without effect since Linux 4.12. */
+export const TCP_THIN_DUPACK = 17;
+
+/**
+ * `skb.flags`: the memory of its head is no page that another buffer could take over: it is not hung on the one before it
+ * in a receive queue. Linux: !skb->head_frag, what a TUN without NAPI gives.
+ */
+export const SKB_HEAD_LOCKED = 2;
 
 /** `nonagle`: Nagle's algorithm is off. */
 export const TCP_NAGLE_OFF = 1;
@@ -158,6 +166,8 @@ export interface TcpCongestionSock {
   readonly delivered: number;
   /** Delivered with a CE mark. */
   readonly deliveredCe: number;
+  /** Until so many are delivered, rates say nothing of the network: the sender had room; 0: it has not. */
+  appLimited: number;
   /** First unacknowledged byte, int32. */
   readonly sndUna: number;
   /** Next byte to send, int32. */
@@ -253,7 +263,7 @@ export interface TcpInfo {
   tcpi_probes: number;
   /** Exponent of the back-off. */
   tcpi_backoff: number;
-  /** TCPI_OPT_* bits: 1 timestamps, 2 SACK, 4 window scale, 8 ECN, 16 ECN seen, 32 SYN data. */
+  /** TCPI_OPT_* bits: 1 timestamps, 2 SACK, 4 window scale, 8 ECN, 16 ECN seen, 32 SYN data, 128 made by a SYN with data. */
   tcpi_options: number;
   /** Scale of the peer's window. */
   tcpi_snd_wscale: number;
@@ -385,18 +395,50 @@ export interface TcpCounts {
   memory: number;
 }
 
+/** One connection, listener, request or TIME-WAIT record. Addresses int32. Linux: struct inet_diag_msg. */
+export interface TcpDiag {
+  /** TCP_*; a request is {@linkcode TCP_SYN_RECV}. */
+  readonly state: number;
+  /** Local address; 0: any. */
+  readonly saddr: number;
+  /** Local port. */
+  readonly sport: number;
+  /** Peer; 0: none. */
+  readonly daddr: number;
+  /** Peer's port. */
+  readonly dport: number;
+  /** Bytes that wait for the reader; of a listener the connections that wait. */
+  readonly rqueue: number;
+  /** Bytes that the peer has not acknowledged; of a listener its backlog. */
+  readonly wqueue: number;
+  /** The socket, null: a request or a TIME-WAIT record. */
+  readonly sk: Sock | null;
+}
+
+/** The listener for a segment from `saddr:sport` to `daddr:dport` on device `dif`, addresses int32; null: none. */
+export type TcpSkLookup = (saddr: number, sport: number, daddr: number, dport: number, dif: number) => Sock | null;
+
 /** TCP. */
 export interface Tcp {
   /** TCP_INFO of a socket. Linux: tcp_get_info(). */
   info(sk: Sock): TcpInfo;
   /** The socket that a segment is for; null: none. Linux: __inet_lookup(). */
   lookup(saddr: number, sport: number, daddr: number, dport: number, dif: number): Sock | null;
+  /**
+   * Sets who is asked for a listener when none is bound to the address and port of a segment; null: nobody. One that is
+   * taken is a TypeError. Linux: BPF_PROG_TYPE_SK_LOOKUP, which is asked before the listeners are.
+   */
+  setSkLookup(lookup: TcpSkLookup | null): void;
   /** What is held now. */
   counts(): TcpCounts;
+  /** Listeners first, then connections, requests and TIME-WAIT by ports. Linux: tcp_diag_dump(), what `ss` asks. */
+  diag(): TcpDiag[];
   /** Names of the congestion controls, the default first. Linux: net.ipv4.tcp_available_congestion_control. */
   congestionControls(): string[];
   /** See {@linkcode tcpRegisterCongestionControl}. */
   registerCongestionControl(ops: TcpCongestionInit): () => void;
+  /** SIOCINQ, SIOCOUTQ, SIOCOUTQNSD: bytes; SIOCATMARK: 0 or 1; or a negative errno. Linux: tcp_ioctl(). */
+  ioctl(sk: Sock, request: number): number;
   /** Forgets what was learnt of servers: Fast Open's cookies. Linux: `ip tcp_metrics flush all`. */
   flushMetrics(): void;
   /** The congestion control of new connections; false: no such one. Linux: net.ipv4.tcp_congestion_control. */

@@ -284,13 +284,25 @@ export interface CubicKnobs {
   hystartDetect: number;
 }
 
+/** The record with what its functions need as `this`: a closure per net is not known to V8 by identity. */
+interface Cubic extends TcpCongestionInit {
+  readonly ext: SnmpMib["tcpExt"];
+  readonly knobs: CubicKnobs;
+}
+
+function pktsAcked(this: Cubic, tp: TcpCongestionSock, _pkts: number, rttUs: number): void {
+  acked(tp, rttUs, this.ext, this.knobs);
+}
+
 /** CUBIC that counts in `ext`. Linux: struct tcp_congestion_ops cubictcp. */
 export function cubicOps(
   ext: SnmpMib["tcpExt"],
   knobs: CubicKnobs = { hystart: 1, hystartDetect: 3 },
 ): TcpCongestionInit {
-  return {
+  const ops: Cubic = {
     name: "cubic",
+    ext,
+    knobs,
     init: (tp) => {
       // Its state is made when it is needed.
       tp.icskCaPriv = null;
@@ -299,8 +311,9 @@ export function cubicOps(
     congAvoid,
     setState,
     cwndEvent,
-    pktsAcked: (tp, _pkts, rttUs) => acked(tp, rttUs, ext, knobs),
+    pktsAcked,
   };
+  return ops;
 }
 
 /** The plugin: registers `cubic`, and makes it the default where that is Reno. */

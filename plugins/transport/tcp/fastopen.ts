@@ -151,6 +151,7 @@ function createChild(tp: TcpSock, skb: SkBuff, req: TcpRequestSock): TcpSock | n
   if (child === null) return null;
   foOf(tp).qlen++;
   child.fastopenRsk = req;
+  foOf(child).child = true;
   // RFC 7323 section 2.2: the window of a SYN is never scaled.
   child.sndWnd = child.maxWindow = skb.view.getUint16(skb.transportHeader + TCP_WINDOW);
   tcpResetXmitTimer(child, ICSK_TIME_RETRANS, TCP_TIMEOUT_INIT);

@@ -84,6 +84,8 @@ export class TcpFastopenSock {
   synData = false;
   /** The data of the SYN was taken: by the server, or by us. */
   synDataAcked = false;
+  /** Server: it was made by a SYN with data, before its handshake was complete. */
+  child = false;
   /** Client: TFO_*: why it did not work. */
   clientFail = 0;
 }

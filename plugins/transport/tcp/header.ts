@@ -99,7 +99,7 @@ const HLEN = 20, AT_FLAGS = 12;
  */
 export class TcpHeader {
   readonly #view: DataView;
-  readonly #at: number;
+  readonly #at: number = 0;
 
   /** The header at `at`; the caller knows that 20 bytes are there. */
   constructor(view: DataView, at: number) {

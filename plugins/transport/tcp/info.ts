@@ -8,7 +8,7 @@ import { TCP_ECN_OK, TCP_ECN_SEEN, TCP_INFINITE_SSTHRESH, tcpSk, type TcpSock } 
 import { tcpPacingRate } from "./tsq.ts";
 
 const TCPI_OPT_TIMESTAMPS = 1, TCPI_OPT_SACK = 2, TCPI_OPT_WSCALE = 4, TCPI_OPT_ECN = 8, TCPI_OPT_ECN_SEEN = 16;
-const TCPI_OPT_SYN_DATA = 32;
+const TCPI_OPT_SYN_DATA = 32, TCPI_OPT_TFO_CHILD = 128;
 const NEVER = 0xffffffff;
 /** TCP_CHRONO_*: what the clock of {@linkcode TcpSock.chronoType} counts. */
 const CHRONO_BUSY = 1, CHRONO_RWND = 2, CHRONO_SNDBUF = 3;
@@ -111,6 +111,7 @@ function options(tp: TcpSock): number {
   if ((tp.ecnFlags & TCP_ECN_OK) !== 0) bits |= TCPI_OPT_ECN;
   if ((tp.ecnFlags & TCP_ECN_SEEN) !== 0) bits |= TCPI_OPT_ECN_SEEN;
   if (tp.fo !== null && tp.fo.synDataAcked) bits |= TCPI_OPT_SYN_DATA;
+  if (tp.fo !== null && tp.fo.child) bits |= TCPI_OPT_TFO_CHILD;
   return bits;
 }
 

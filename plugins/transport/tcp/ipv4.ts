@@ -37,7 +37,7 @@ const {
   PACKET_HOST,
   skbChecksum,
 } = core;
-const { RTN_LOCAL, skbDst } = fib;
+const { RTN_BROADCAST, RTN_LOCAL, skbDst } = fib;
 const { IPPROTO_TCP } = inet;
 const { TCP_ESTABLISHED, TCP_LISTEN } = contract;
 const { TCP_HLEN, TCP_TSTAMP_WORD, TcpHeader } = header;
@@ -366,7 +366,7 @@ function writeHeader(
   return at;
 }
 
-/** Routes and sends an answer. Linux: ip_send_unicast_reply(). Takes ownership of `skb`. */
+/** Routes and sends an answer, but to no broadcast address. Linux: ip_send_unicast_reply(). Takes ownership of `skb`. */
 function replySend(
   st: TcpState,
   skb: SkBuff,
@@ -377,7 +377,7 @@ function replySend(
   hlen: number,
 ): void {
   const dst = st.fib.routeOutput(daddr, saddr, oif, tos);
-  if (dst === null) {
+  if (dst === null || dst.type === RTN_BROADCAST) {
     st.net.drop(skb, DROP.IP_OUTNOROUTES);
     return;
   }

@@ -96,6 +96,17 @@ export function skForcedMemSchedule(tp: TcpSock, size: number): void {
   tp.st.memoryAllocated += amount;
 }
 
+/**
+ * How many of `size` bytes may be put into a segment: all, or where all sockets together have too many, what brings this one
+ * to tcp_wmem[0], so that it moves on. Linux: tcp_wmem_schedule().
+ */
+export function tcpWmemSchedule(tp: TcpSock, size: number): number {
+  if (skWmemSchedule(tp, size)) return size;
+  const left = tp.st.sysctl.wmem[0] - tp.wmemQueued;
+  if (left > 0) skForcedMemSchedule(tp, Math.min(left, size));
+  return Math.min(size, tp.forwardAlloc);
+}
+
 /** Spends of the reserve. Linux: sk_mem_charge(). */
 export function skMemCharge(tp: TcpSock, size: number): void {
   tp.forwardAlloc -= size;

@@ -51,15 +51,17 @@
  *
  * @module
  */
-import { devAddOffload, type Net, type Plugin } from "../../../core/mod.ts";
-import { INET, inetAddProtocol, IPPROTO_TCP } from "../../network/inet/contract.ts";
+import { devAddOffload, type Net, type Plugin, type SkBuff } from "../../../core/mod.ts";
+import { INET, inetAddProtocol, type InetProtocol, IPPROTO_TCP } from "../../network/inet/contract.ts";
 import { FIB } from "../../network/fib/contract.ts";
 import { IPV4 } from "../../network/ipv4/contract.ts";
 import { NEIGH } from "../../network/neigh/contract.ts";
-import { AF_INET, type ProtoOps, SOCK, SOCK_STREAM, sockRegister } from "../sock/contract.ts";
+import { AF_INET, type MsgHdr, type ProtoOps, SOCK, type Sock, SOCK_STREAM, sockRegister } from "../sock/contract.ts";
 import { tcpCongestionControls, tcpRegisterCc, tcpSetDefaultCongestionControl } from "./cong.ts";
 import { TCP, type Tcp, type TcpCounts } from "./contract.ts";
+import { tcpDiag } from "./diag.ts";
 import { tcpGetInfo } from "./info.ts";
+import { tcpIoctl } from "./ioctl.ts";
 import { tcpV4Err, tcpV4Rcv } from "./ipv4.ts";
 import { skMemUncharge } from "./memory.ts";
 import { tcpOffload } from "./offload.ts";
@@ -93,19 +95,33 @@ import { tcpWfree } from "./tsq.ts";
 
 export * from "./contract.ts";
 export * from "./header.ts";
+export { bbr } from "./bbr.ts";
 export { cubic } from "./cubic.ts";
+export { dctcp } from "./dctcp.ts";
+export { tcpCongAvoidAi, tcpInSlowStart, tcpIsCwndLimited, tcpRenoCongAvoid, tcpSlowStart } from "./reno.ts";
 
 /** The plugin. Its congestion control is Reno; {@linkcode cubic} adds CUBIC and makes it the default. */
 export function tcp(): Plugin {
   return { name: "tcp", api: 1, requires: [INET, FIB, IPV4, NEIGH, SOCK], provides: [TCP], setup };
 }
 
+/** The record with its state: one function for all nets is known to V8 by identity, a closure per net is not. */
+interface TcpProtocol extends InetProtocol {
+  readonly st: TcpState;
+}
+
+function rcv(this: TcpProtocol, skb: SkBuff): void {
+  tcpV4Rcv(this.st, skb);
+}
+
+function error(this: TcpProtocol, skb: SkBuff, type: number, code: number, info: number): void {
+  tcpV4Err(this.st, skb, type, code, info);
+}
+
 function setup(net: Net): Disposable {
   const st = net.state("tcp:state", () => new TcpState(net));
-  inetAddProtocol(net, IPPROTO_TCP, {
-    rcv: (skb) => tcpV4Rcv(st, skb),
-    error: (skb, type, code, info) => tcpV4Err(st, skb, type, code, info),
-  });
+  const handler: TcpProtocol = { rcv, error, st };
+  inetAddProtocol(net, IPPROTO_TCP, handler);
   devAddOffload(net, tcpOffload());
   sockRegister(net, { family: AF_INET, type: SOCK_STREAM, protocol: IPPROTO_TCP, ops: opsOf(st) });
   net.provide(TCP, apiOf(st));
@@ -129,6 +145,22 @@ function end(st: TcpState): void {
   tcpFragRelease(st);
 }
 
+function sendmsg(sk: Sock, msg: MsgHdr, flags: number): number {
+  return tcpSendmsg(tcpSk(sk).st, sk, msg, flags);
+}
+
+function recvmsg(sk: Sock, msg: MsgHdr, flags: number): number {
+  return tcpRecvmsg(tcpSk(sk).st, sk, msg, flags);
+}
+
+function wfree(sk: Sock): void {
+  tcpWfree(tcpSk(sk));
+}
+
+function rfree(sk: Sock, truesize: number): void {
+  skMemUncharge(tcpSk(sk), truesize);
+}
+
 function opsOf(st: TcpState): ProtoOps {
   return {
     name: "TCP",
@@ -140,8 +172,8 @@ function opsOf(st: TcpState): ProtoOps {
     disconnect: (sk) => tcpDisconnect(tcpSk(sk)),
     listen: (sk, backlog) => inetListen(st, sk, backlog),
     accept: (sk) => inetCskAccept(sk),
-    sendmsg: (sk, msg, flags) => tcpSendmsg(st, sk, msg, flags),
-    recvmsg: (sk, msg, flags) => tcpRecvmsg(st, sk, msg, flags),
+    sendmsg,
+    recvmsg,
     shutdown: (sk, how) => inetShutdown(sk, how),
     poll: (sk) => tcpPoll(sk),
     setsockopt: (sk, level, name, value, value2) => tcpSetsockopt(sk, level, name, value, value2),
@@ -149,8 +181,8 @@ function opsOf(st: TcpState): ProtoOps {
     setsockoptString: (sk, level, name, value) => tcpSetsockoptString(sk, level, name, value),
     getsockoptString: (sk, level, name) => tcpGetsockoptString(sk, level, name),
     sockoptChanged: (sk, name) => tcpSockoptChanged(sk, name),
-    wfree: (sk) => tcpWfree(tcpSk(sk)),
-    rfree: (sk, truesize) => skMemUncharge(tcpSk(sk), truesize),
+    wfree,
+    rfree,
   };
 }
 
@@ -161,9 +193,17 @@ function apiOf(st: TcpState): Tcp {
       const entry = st.tables.lookup(saddr, sport, daddr, dport, dif);
       return entry !== null && entry.kind === TCP_KIND_SOCK ? entry.sk : null;
     },
+    setSkLookup: (lookup) => {
+      if (lookup !== null && st.tables.skLookup !== null) {
+        throw new TypeError("Cannot set the socket lookup: another listener takes any address");
+      }
+      st.tables.skLookup = lookup;
+    },
     counts: () => countsOf(st),
+    diag: () => tcpDiag(st),
     congestionControls: () => tcpCongestionControls(st),
     registerCongestionControl: (ops) => tcpRegisterCc(st, ops),
+    ioctl: (sk, request) => tcpIoctl(tcpSk(sk), request),
     flushMetrics: () => st.fastopen.metrics.clear(),
     setDefaultCongestionControl: (name) => tcpSetDefaultCongestionControl(st, name),
   };

@@ -15,7 +15,7 @@ import * as collapse from "./collapse.ts";
 import * as input from "./input.ts";
 import * as memory from "./memory.ts";
 import * as receiveQueue from "./receive_queue.ts";
-import { SkbRing } from "./skb_ring.ts";
+import { SkbTiers } from "./skb_tiers.ts";
 import type { TcpSock } from "./tcp_sock.ts";
 import * as tcpSock from "./tcp_sock.ts";
 
@@ -163,11 +163,11 @@ export function tcpDataQueueOfo(tp: TcpSock, skb: SkBuff): void {
   const seq = skb.cb[st.cb + CB_SEQ];
   const endSeq = skb.cb[st.cb + CB_END_SEQ];
   if ((st.bus.mask & G_SOCK) !== 0) st.bus.hit(st.tp.tcpDataQueueOfo, skb, seq, endSeq, tp.sk);
-  const kept = ofoInsert(tp, tp.ofo ??= new SkbRing(st.cb + CB_SEQ), skb, seq, endSeq);
+  const kept = ofoInsert(tp, tp.ofo ??= new SkbTiers(st.cb + CB_SEQ), skb, seq, endSeq);
   if (tp.sackOk) {
     tcpSackNewOfoSkb(tp, seq, endSeq);
     // Without SACK the window must not grow: the sender counts duplicate ACKs, which have equal windows.
-    if (kept !== OFO_GONE) tcpGrowWindow(tp, skb);
+    if (kept !== OFO_GONE) tcpGrowWindow(tp, skb, kept === OFO_COALESCED);
   }
   if (kept === OFO_QUEUED) tcpSetOwnerR(tp, skb);
   else if (kept === OFO_COALESCED) skb.consume();
@@ -183,7 +183,7 @@ const OFO_COALESCED = 1;
 const OFO_GONE = 2;
 
 /** Puts it in its place; what it covers goes. OFO_*. */
-function ofoInsert(tp: TcpSock, ofo: SkbRing, skb: SkBuff, seq: number, endSeq: number): number {
+function ofoInsert(tp: TcpSock, ofo: SkbTiers, skb: SkBuff, seq: number, endSeq: number): number {
   const st = tp.st;
   const c = st.cb;
   let at = ofo.length - 1;
@@ -210,6 +210,7 @@ function ofoInsert(tp: TcpSock, ofo: SkbRing, skb: SkBuff, seq: number, endSeq: 
         return OFO_QUEUED;
       }
     } else if (tcpTryCoalesce(tp, left, skb)) {
+      ofo.tight = false;
       ofoMergeRight(tp, ofo, at + 1, endSeq);
       return OFO_COALESCED;
     }
@@ -220,7 +221,7 @@ function ofoInsert(tp: TcpSock, ofo: SkbRing, skb: SkBuff, seq: number, endSeq: 
 }
 
 /** Entries from `first` on that end before `endSeq` are covered now. */
-function ofoMergeRight(tp: TcpSock, ofo: SkbRing, first: number, endSeq: number): void {
+function ofoMergeRight(tp: TcpSock, ofo: SkbTiers, first: number, endSeq: number): void {
   const c = tp.st.cb;
   let i = first;
   for (; i < ofo.length; i++) {

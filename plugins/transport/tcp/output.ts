@@ -391,8 +391,9 @@ const DEFER_RWND_LIMITED = 3;
 export function tcpTsoShouldDefer(tp: TcpSock, skb: SkBuff, maxSegs: number): number {
   const st = tp.st;
   if (tp.icskCaState >= TCP_CA_RECOVERY) return SEND_NOW;
-  // Only right after the last write: else a burst would follow a silence.
-  if (((st.machine.jiffies - tp.lsndtime) | 0) > 1) return SEND_NOW;
+  // Only within a millisecond of what was sent last: else a burst would follow a silence.
+  const last = tp.rtx === null ? null : tp.rtx.tail;
+  if (last === null || ((tp.tcpMstamp - last.cb[st.cb + CB_MSTAMP]) | 0) >= 1000) return SEND_NOW;
   const inFlight = tp.packetsOut - (tp.sackedOut + tp.lostOut) + tp.retransOut;
   const sendWin = (tp.sndUna + tp.sndWnd - skb.cb[st.cb + CB_SEQ]) | 0;
   const congWin = (tp.sndCwnd - inFlight) * tp.mssCache;
@@ -405,8 +406,10 @@ export function tcpTsoShouldDefer(tp: TcpSock, skb: SkBuff, maxSegs: number): nu
   } else if (limit > 3 * tp.mssCache) return SEND_NOW;
   const head = tp.rtx === null ? null : tp.rtx.head;
   if (head === null) return SEND_NOW;
-  // The next ACK is more than half a round trip away.
-  if (((tp.tcpMstamp - head.cb[st.cb + CB_MSTAMP] - (tp.srttUs >>> 4)) | 0) < 0) return SEND_NOW;
+  // The next ACK is a millisecond away or more, or half a round trip where that is shorter. Since Linux 6.18.
+  const srtt = tp.srttUs >>> 3;
+  const farUs = (head.cb[st.cb + CB_MSTAMP] + srtt - tp.tcpMstamp) | 0;
+  if (farUs > (srtt < 2000 ? srtt >>> 1 : 1000)) return SEND_NOW;
   if (congWin < sendWin) { if (congWin <= skb.len) return DEFER_CWND_LIMITED; }
   else if (sendWin <= skb.len) return DEFER_RWND_LIMITED;
   return (skb.cb[st.cb + CB_FLAGS] & (TCPHDR_FIN | CB_F_EOR)) !== 0 ? SEND_NOW : DEFER;

@@ -26,7 +26,7 @@ const { DROP, G_SOCK, MAX_SKB_FRAGS } = core;
 const { RCV_SHUTDOWN, skbSetOwnerR, skDataReady, SOCK_MIN_RCVBUF, SOCK_RCVBUF_LOCK, SOCK_SNDBUF_LOCK } = sock;
 const { tcpEnterQuickackMode, tcpIncrQuickack } = ackSend;
 const { tcpCaEvent } = cong;
-const { CA_EVENT_ECN_IS_CE, CA_EVENT_ECN_NO_CE } = contract;
+const { CA_EVENT_ECN_IS_CE, CA_EVENT_ECN_NO_CE, SKB_HEAD_LOCKED } = contract;
 const { tcpFin } = input;
 const { skForcedMemSchedule, skRmemSchedule, tcpSndbufExpand } = memory;
 const { tcpDataQueueOfo, tcpDsackSet, tcpOfoQueue, tcpSackRemove, tcpTryRmemSchedule } = ofo;
@@ -89,6 +89,7 @@ export function tcpTryCoalesce(tp: TcpSock, to: SkBuff, skb: SkBuff): boolean {
   if (skb.cb[c + CB_SEQ] !== to.cb[c + CB_END_SEQ] || (to.cb[c + CB_FLAGS] & TCPHDR_FIN) !== 0) return false;
   const linear = skb.tail - skb.data;
   const added = skb.nrFrags + (linear !== 0 ? 1 : 0);
+  if (linear !== 0 && (skb.flags & SKB_HEAD_LOCKED) !== 0) return false;
   if (to.nrFrags + added > MAX_SKB_FRAGS || to.fragList !== null || skb.fragList !== null) return false;
   const delta = skb.truesize - SIZEOF_SK_BUFF;
   if (delta > tp.forwardAlloc && !skRmemSchedule(tp, delta)) return false;
@@ -241,7 +242,7 @@ export function tcpEventDataRecv(tp: TcpSock, skb: SkBuff): void {
   }
   tp.ackLrcvtime = now;
   if ((tp.ecnFlags & TCP_ECN_OK) !== 0) tcpEcnCheckCe(tp, skb);
-  if (skb.len >= 128) tcpGrowWindow(tp, skb);
+  if (skb.len >= 128) tcpGrowWindow(tp, skb, false);
 }
 
 /**
@@ -302,9 +303,10 @@ export function tcpInitializeRcvMss(tp: TcpSock): void {
 
 /**
  * The window may grow by two segments if the buffer will hold what comes: at once when this segment uses its memory
- * well, else as long as the window is small against the largest buffer. Linux: tcp_grow_window(). Borrows `skb`.
+ * well, else as long as the window is small against the largest buffer. `coalesced`: its bytes hang on another's, its
+ * head is freed; a FIN alone then costs nothing. Linux: tcp_grow_window(), truesize_adjust(). Borrows `skb`.
  */
-export function tcpGrowWindow(tp: TcpSock, skb: SkBuff): void {
+export function tcpGrowWindow(tp: TcpSock, skb: SkBuff, coalesced: boolean): void {
   const room = Math.min(tp.windowClamp, tcpSpace(tp)) - tp.rcvSsthresh;
   if (room <= 0) return;
   if (tp.st.memoryPressure) {
@@ -312,9 +314,10 @@ export function tcpGrowWindow(tp: TcpSock, skb: SkBuff): void {
     return;
   }
   let grow = 0;
-  if (tcpWinFromSpace(tp, skb.truesize) <= skb.len) grow = 2 * tp.advmss;
+  const cost = coalesced && skb.len === 0 ? 0 : tcpWinFromSpace(tp, skb.truesize);
+  if (cost <= skb.len) grow = 2 * tp.advmss;
   else {
-    let truesize = tcpWinFromSpace(tp, skb.truesize) >> 1;
+    let truesize = cost >> 1;
     let window = tcpWinFromSpace(tp, tp.st.sysctl.rmem[2]) >> 1;
     while (tp.rcvSsthresh <= window) {
       if (truesize <= skb.len) {

@@ -68,7 +68,8 @@ export function tcpRenoUndoCwnd(tp: TcpCongestionSock): number {
   return Math.max(tp.sndCwnd, tp.priorCwnd);
 }
 
-function nothing(): void {}
+/** What a control does that does not care. */
+export function nothing(): void {}
 
 /** Reno. */
 export const reno: TcpCongestionOps = {

@@ -74,9 +74,9 @@ export class TcpRequestSock {
   /** Whose SYN queue it is in. */
   listener: TcpSock | null = null;
   /** Place in the table of connections. */
-  readonly ehash: EhashNode;
+  declare readonly ehash: EhashNode;
   /** SYN-ACK retransmission. */
-  readonly timer: core.Timer;
+  declare readonly timer: core.Timer;
   /** Neighbours in the listener's list. */
   next: TcpRequestSock | null = null;
   /** Neighbours in the listener's list. */
@@ -304,11 +304,14 @@ function tcpOpenreqInit(req: TcpRequestSock, tp: TcpSock, skb: SkBuff, opt: TcpO
   req.synTos = view.getUint8(skb.networkHeader + IP_TOS_AT);
 }
 
-/** The way to the peer; null: none. Linux: inet_csk_route_req(). */
+/**
+ * The way to the peer; null: none, or the peer is a broadcast address: RFC 1122 section 4.2.3.10 forbids to answer it, or
+ * one SYN would bring six SYN-ACKs to all. Linux: inet_csk_route_req(), which answers unless rp_filter is set.
+ */
 export function routeReq(st: TcpState, tp: TcpSock, req: TcpRequestSock): Dst | null {
   const dst = st.fib.routeOutput(req.daddr, req.saddr, req.boundDevIf, tp.sk.tos & IPTOS_RT_MASK);
   if (dst === null && st.fib.errno === ENETUNREACH) st.mib.ip.OutNoRoutes++;
-  return req.dst = dst;
+  return req.dst = dst !== null && dst.type === RTN_BROADCAST ? null : dst;
 }
 
 /** What we answer: sequence number, offset, ECN, window. False: drop the SYN. Borrows `skb`. */
@@ -410,6 +413,8 @@ export function tcpRtxSynack(st: TcpState, req: TcpRequestSock, listener: TcpSoc
   st.mib.tcp.RetransSegs++;
   st.mib.tcpExt.TCPSynRetrans++;
   req.numRetrans++;
+  // A connection that a SYN with data made has a socket already, which counts it.
+  if (listener.fastopenRsk === req) listener.totalRetrans++;
   return 0;
 }
 

@@ -9,7 +9,14 @@ import * as sock from "../sock/contract.ts";
 import * as contract from "./contract.ts";
 import { tcpSlowStartAfterIdleCheck } from "./cwnd_usage.ts";
 import { tcpSendmsgFastopen } from "./fastopen_client.ts";
-import { skMemCharge, skStreamMemoryFree, skWmemSchedule, tcpWmemFreeSkb } from "./memory.ts";
+import {
+  skForcedMemSchedule,
+  skMemCharge,
+  skStreamMemoryFree,
+  skWmemSchedule,
+  tcpWmemFreeSkb,
+  tcpWmemSchedule,
+} from "./memory.ts";
 import { tcpBoundToHalfWnd, tcpCurrentMss } from "./mss.ts";
 import {
   __tcpPushPendingFrames,
@@ -22,7 +29,7 @@ import {
 import * as tcpSock from "./tcp_sock.ts";
 import { tcpSk, type TcpSock } from "./tcp_sock.ts";
 import type { TcpState } from "./tcp_state.ts";
-import { tcpTxNote } from "./tx_status.ts";
+import { tcpTxCopied, tcpTxNote } from "./tx_status.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
 const { copyFromUser, ERRNO, G_SOCK, MAX_SKB_FRAGS, NET_SKB_PAD, NETIF_F_HW_CSUM, NETIF_F_SG, NETIF_F_TSO } = core;
@@ -52,6 +59,8 @@ export function tcpSendmsg(st: TcpState, sk: Sock, msg: MsgHdr, flags: number): 
   if ((st.bus.mask & G_SOCK) !== 0) st.bus.hit(st.tp.tcpSendmsg, null, msg.len, flags, sk);
   if ((flags & MSG_FASTOPEN) !== 0 || (tp.fo !== null && tp.fo.deferConnect)) {
     const rc = tcpSendmsgFastopen(tp, msg);
+    // What went with the SYN was copied, and is free already.
+    if (rc > 0 && (flags & MSG_ZEROCOPY) !== 0 && sk.zerocopy) tcpTxCopied(tp);
     if (rc !== 0) return rc;
   }
   const state = sk.state;
@@ -160,7 +169,9 @@ function newSegment(st: TcpState, tp: TcpSock): SkBuff | null {
   if (!skStreamMemoryFree(tp)) return null;
   const skb = st.skbs.alloc(NET_SKB_PAD, SKB_TRUESIZE);
   if (skb === null) return null;
-  if (!skWmemSchedule(tp, skb.truesize)) {
+  // The first one always: a socket with nothing queued has no ACK to wait for that would make room.
+  if (tp.writeHead === null && (tp.rtx === null || tp.rtx.length === 0)) skForcedMemSchedule(tp, skb.truesize);
+  else if (!skWmemSchedule(tp, skb.truesize)) {
     skb.consume();
     return null;
   }
@@ -223,7 +234,8 @@ function append(
   const merge = joins && last !== null && last.slab === slab && last.page === st.fragPage &&
     last.offset + last.size === at;
   if (!merge && skb.nrFrags === MAX_SKB_FRAGS) return 0;
-  if (!skWmemSchedule(tp, n)) return -1;
+  n = tcpWmemSchedule(tp, n);
+  if (n <= 0) return -1;
   if (st.fragAhead === 0) {
     st.fragAhead = copyAhead(st, tp, n, msg.len - from, goal);
     copyFromUser(st.ledger, st.siteSendmsg, slab, at, msg.buf, msg.off + from, st.fragAhead);

@@ -10,10 +10,11 @@ const MIN_SLOTS = 4;
 export class SkbRing {
   /** Entries. */
   length = 0;
-  #slots: (SkBuff | null)[] = new Array<SkBuff | null>(MIN_SLOTS).fill(null);
+  // A literal: each connection that sends makes one.
+  #slots: (SkBuff | null)[] = [null, null, null, null];
   #mask = MIN_SLOTS - 1;
   #first = 0;
-  readonly #cbSeq: number;
+  readonly #cbSeq: number = 0;
 
   /** An empty one. */
   constructor(cbSeq: number) {

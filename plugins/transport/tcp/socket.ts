@@ -9,7 +9,7 @@ import type { Sock } from "../sock/contract.ts";
 import * as sock from "../sock/contract.ts";
 import { tcpGetPort, tcpHashConnect } from "./bind.ts";
 import { tcpCleanupCongestionControl } from "./cong.ts";
-import type { TcpCongestionOps } from "./contract.ts";
+import type { TcpCa } from "./cong.ts";
 import * as contract from "./contract.ts";
 import { tcpConnect, tcpSendActiveReset, tcpSendFin } from "./control.ts";
 import { tcpFastopenListen, tcpFastopenRemove } from "./fastopen.ts";
@@ -86,7 +86,7 @@ function onWriteTimer(timer: core.Timer): void {
 }
 
 /** TCP's part of a socket. */
-export function tcpNewSock(st: TcpState, sk: Sock, ca: TcpCongestionOps): TcpSock {
+export function tcpNewSock(st: TcpState, sk: Sock, ca: TcpCa): TcpSock {
   st.socketsAllocated++;
   return new TcpSock(st, sk, ca, onWriteTimer);
 }
@@ -585,7 +585,6 @@ export function tcpWriteQueuePurge(tp: TcpSock): void {
     tp.lostOut =
     tp.retransOut =
       0;
-  tp.hasHighestSack = false;
   tp.icskBackoff = 0;
 }
 

@@ -56,6 +56,8 @@ const {
   TCP_QUICKACK,
   TCP_RTO_MAX_MS,
   TCP_SYNCNT,
+  TCP_THIN_DUPACK,
+  TCP_THIN_LINEAR_TIMEOUTS,
   TCP_TIMESTAMP,
   TCP_USER_TIMEOUT,
   TCP_WINDOW_CLAMP,
@@ -147,6 +149,12 @@ function setNumber(tp: TcpSock, name: number, value: number): number {
     case TCP_INQ:
       if (!within(0, 1)) return EINVAL;
       optOf(tp).inq = value === 1;
+      return 0;
+    case TCP_THIN_DUPACK:
+      return within(0, 1) ? 0 : EINVAL;
+    case TCP_THIN_LINEAR_TIMEOUTS:
+      if (!within(0, 1)) return EINVAL;
+      optOf(tp).thinLto = value === 1;
       return 0;
     case TCP_RTO_MAX_MS:
       if (!within(1000, RTO_MAX * 1000)) return EINVAL;
@@ -283,6 +291,10 @@ export function tcpGetsockopt(sk: Sock, level: number, name: number): number {
       return tp.fo !== null && tp.fo.connect ? 1 : 0;
     case TCP_FASTOPEN_NO_COOKIE:
       return tp.fo !== null && tp.fo.noCookie ? 1 : 0;
+    case TCP_THIN_DUPACK:
+      return 0;
+    case TCP_THIN_LINEAR_TIMEOUTS:
+      return opt.thinLto ? 1 : 0;
     case TCP_RTO_MAX_MS:
       return opt.rtoMax;
     case TCP_TIMESTAMP:

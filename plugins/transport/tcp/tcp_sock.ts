@@ -7,11 +7,13 @@
  */
 import { type HrTimer, type Machine, type Net, type SkBuff, Timer } from "../../../core/mod.ts";
 import type { Sock } from "../sock/contract.ts";
-import { TCP_CA_OPEN, type TcpCongestionOps, type TcpCongestionSock } from "./contract.ts";
+import type { TcpCa } from "./cong.ts";
+import { TCP_CA_OPEN, type TcpCongestionSock } from "./contract.ts";
 import type { TcpFastopenSock } from "./fastopen_sock.ts";
 import type { EhashNode } from "./table.ts";
 import type { TcpRequestSock } from "./request.ts";
 import type { SkbRing } from "./skb_ring.ts";
+import type { SkbTiers } from "./skb_tiers.ts";
 import { TcpSockBase } from "./tcp_sock_base.ts";
 import type { TcpState } from "./tcp_state.ts";
 import type { TcpTxNote } from "./tx_status.ts";
@@ -224,6 +226,8 @@ export interface TcpSettings {
   rtoMax: number;
   /** TCP_INQ. */
   inq: boolean;
+  /** TCP_THIN_LINEAR_TIMEOUTS. */
+  thinLto: boolean;
   /** TCP_WINDOW_CLAMP of the user; 0: none. */
   windowClamp: number;
 }
@@ -259,17 +263,17 @@ export class TcpSock extends TcpSockBase implements TcpCongestionSock {
   /** Tells entries of the table apart. */
   readonly kind = TCP_KIND_SOCK;
   /** The socket. */
-  readonly sk: Sock;
+  declare readonly sk: Sock;
   /** Its net's TCP. */
-  readonly st: TcpState;
+  declare readonly st: TcpState;
   /** Place in the table of connections or of listeners; null: in neither. */
   ehash: EhashNode | null = null;
   /** Place in the table of bound ports; null: not bound. */
   bind: EhashNode | null = null;
   /** Settings, shared until changed. */
-  opt: TcpSettings;
+  declare opt: TcpSettings;
   /** Congestion control. */
-  icskCaOps: TcpCongestionOps;
+  declare icskCaOps: TcpCa;
   /** Its state. */
   icskCaPriv: unknown = null;
 
@@ -291,7 +295,7 @@ export class TcpSock extends TcpSockBase implements TcpCongestionSock {
   /** MSS that we told. */
   advmss = TCP_MSS_DEFAULT;
   /** Out-of-order segments in sequence order; null: none yet. */
-  ofo: SkbRing | null = null;
+  ofo: SkbTiers | null = null;
   /** Bits ICSK_ACK_*. */
   ackPending = 0;
   /** Quick ACKs left. */
@@ -491,7 +495,7 @@ export class TcpSock extends TcpSockBase implements TcpCongestionSock {
   /** When it is due, jiffies. */
   icskTimeout = 0;
   /** Retransmission, probes, TLP, RACK. */
-  readonly retransmitTimer: Timer;
+  declare readonly retransmitTimer: Timer;
   /** Delayed ACK; null until needed. */
   delackTimer: Timer | null = null;
 
@@ -529,7 +533,7 @@ export class TcpSock extends TcpSockBase implements TcpCongestionSock {
   constructor(
     st: TcpState,
     sk: Sock,
-    ca: TcpCongestionOps,
+    ca: TcpCa,
     onRetransmit: (timer: Timer) => void,
   ) {
     super();
@@ -569,17 +573,17 @@ export function between(seq: number, low: number, high: number): boolean {
 
 /** Microseconds of the machine's clock, int32. */
 export function tcpClockUs(machine: Machine): number {
-  return Math.floor(machine.now / 1000) | 0;
+  return machine.us;
 }
 
 /** Refreshes the connection's clock; never backwards, and never 0, which means "never". Linux: tcp_mstamp_refresh(). */
 export function tcpMstampRefresh(tp: TcpSock): void {
-  tp.tcpMstamp = Math.floor(tp.st.machine.now / 1000) | 0 || 1;
+  tp.tcpMstamp = tp.st.machine.us || 1;
 }
 
 /** Our timestamp in ms, without the connection's offset. Linux: tcp_time_stamp_ms(). */
 export function tcpTimeStampMs(machine: Machine): number {
-  return Math.floor(machine.now / 1e6) | 0;
+  return machine.jiffies;
 }
 
 /** Not yet sent or lost: what is in the network. Linux: tcp_packets_in_flight(). */
@@ -605,5 +609,5 @@ export function tcpFastPathCheck(tp: TcpSock): void {
 
 /** Seconds of the machine's clock. Linux: ktime_get_seconds(). */
 export function tcpSeconds(machine: Machine): number {
-  return Math.floor(machine.now / 1e9) | 0;
+  return machine.seconds;
 }

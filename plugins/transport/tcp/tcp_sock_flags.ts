@@ -13,7 +13,6 @@ const B_6 = 1 << 6;
 const B_7 = 1 << 7;
 const B_8 = 1 << 8;
 const B_9 = 1 << 9;
-const B_10 = 1 << 10;
 const B_11 = 1 << 11;
 const B_12 = 1 << 12;
 const B_13 = 1 << 13;
@@ -111,14 +110,6 @@ export abstract class TcpSockFlags {
   }
   set tlpRetrans(v: boolean) {
     this.bits = v ? this.bits | B_9 : this.bits & ~B_9;
-  }
-
-  /** There is one. */
-  get hasHighestSack(): boolean {
-    return (this.bits & B_10) !== 0;
-  }
-  set hasHighestSack(v: boolean) {
-    this.bits = v ? this.bits | B_10 : this.bits & ~B_10;
   }
 
   /** A newer one was delivered. */

@@ -18,7 +18,7 @@ import { IPV4, type Ipv4 } from "../../network/ipv4/contract.ts";
 import { NEIGH, type NeighTable } from "../../network/neigh/contract.ts";
 import { SOCK, type SockTable } from "../sock/contract.ts";
 import { TcpAckState } from "./ack_state.ts";
-import type { TcpCongestionOps } from "./contract.ts";
+import type { TcpCa } from "./cong.ts";
 import { TcpFastopenNet } from "./fastopen_sock.ts";
 import { TcpOptionsReceived } from "./options.ts";
 import { reno } from "./reno.ts";
@@ -216,43 +216,43 @@ export class TcpSysctl {
 /** TCP of a net. */
 export class TcpState {
   /** The net. */
-  readonly net: Net;
+  declare readonly net: Net;
   /** The machine. */
-  readonly machine: Machine;
+  declare readonly machine: Machine;
   /** Packets. */
-  readonly skbs: SkbPool;
+  declare readonly skbs: SkbPool;
   /** Copies. */
-  readonly ledger: CopyLedger;
+  declare readonly ledger: CopyLedger;
   /** Tracepoints. */
-  readonly bus: EventBus;
+  declare readonly bus: EventBus;
   /** What is above IP. */
-  readonly inet: Inet;
+  declare readonly inet: Inet;
   /** Counters. */
-  readonly mib: SnmpMib;
+  declare readonly mib: SnmpMib;
   /** Routes. */
-  readonly fib: Fib;
+  declare readonly fib: Fib;
   /** IPv4. */
-  readonly ipv4: Ipv4;
+  declare readonly ipv4: Ipv4;
   /** Neighbours: reachability is confirmed by progress. */
-  readonly neigh: NeighTable;
+  declare readonly neigh: NeighTable;
   /** Sockets. */
-  readonly socks: SockTable;
+  declare readonly socks: SockTable;
   /** First word of the control block, see tcp_sock.ts. */
-  readonly cb: number;
+  declare readonly cb: number;
   /** The ledger's site of the copy from the user. */
-  readonly siteSendmsg: number;
+  declare readonly siteSendmsg: number;
   /** The ledger's site of the copy to the user. */
-  readonly siteRecvmsg: number;
+  declare readonly siteRecvmsg: number;
   /** The ledger's site of bytes merged when memory is short. Linux: tcp_collapse(). */
-  readonly siteCollapse: number;
+  declare readonly siteCollapse: number;
   /** Tracepoints. */
-  readonly tp: TcpTracepoints;
+  declare readonly tp: TcpTracepoints;
   /** Drop reasons. */
-  readonly reason: TcpReasons;
+  declare readonly reason: TcpReasons;
   /** Tunables. */
   readonly sysctl: TcpSysctl = new TcpSysctl();
   /** What sockets share until they change it. */
-  readonly settings: TcpSettings;
+  declare readonly settings: TcpSettings;
   /** Options of the segment at hand: one record for all sockets. */
   readonly rxOpt: TcpOptionsReceived = new TcpOptionsReceived();
   /** What the ACK at hand tells: one record for all sockets. */
@@ -260,21 +260,21 @@ export class TcpState {
   /** Its SACK blocks in sequence order, [start, end] pairs. */
   readonly sackBlocks: Int32Array = new Int32Array(8);
   /** Secrets. */
-  readonly keys: TcpKeys;
+  declare readonly keys: TcpKeys;
   /** Fast Open: its key, and the cookies of servers. */
   readonly fastopen: TcpFastopenNet = new TcpFastopenNet();
   /** Connections, requests, TIME-WAIT, listeners, ports. */
-  readonly tables: TcpTables;
+  declare readonly tables: TcpTables;
   /** Congestion controls by name; the records are overwritten in place when registered again. */
-  readonly congestion: Map<string, TcpCongestionOps> = new Map();
+  readonly congestion: Map<string, TcpCa> = new Map();
   /** Records of names that nobody registers any more: connections may have them, and a swap brings the name back. */
-  readonly congestionGone: Map<string, TcpCongestionOps> = new Map();
+  readonly congestionGone: Map<string, TcpCa> = new Map();
   /** What was registered by each name, the last one in force. */
-  readonly congestionLayers: Map<string, TcpCongestionOps[]> = new Map();
+  readonly congestionLayers: Map<string, TcpCa[]> = new Map();
   /** That of new connections. The net's own copy: it may be registered anew here, and not elsewhere. */
-  defaultCongestion: TcpCongestionOps = { ...reno };
+  defaultCongestion: TcpCa = { ...reno, self: reno };
   /** What was chosen as default: it becomes that again when it comes back. */
-  congestionWanted: TcpCongestionOps = this.defaultCongestion;
+  congestionWanted: TcpCa = this.defaultCongestion;
   /** Bytes reserved by all sockets. Linux: tcp_memory_allocated, which counts pages. */
   memoryAllocated = 0;
   /** tcp_mem[1] was passed, and tcp_mem[0] not yet reached again. Linux: tcp_memory_pressure. */
@@ -351,6 +351,7 @@ export class TcpState {
       notsentLowat: 0,
       rtoMax: s.rtoMax,
       inq: false,
+      thinLto: false,
       windowClamp: 0,
     };
     this.congestion.set("reno", this.defaultCongestion);

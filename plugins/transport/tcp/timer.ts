@@ -393,7 +393,7 @@ function backOff(tp: TcpSock): void {
   const s = tp.st.sysctl;
   const state = tp.sk.state;
   if (
-    state === TCP_ESTABLISHED && s.thinLinearTimeouts !== 0 && streamIsThin(tp) &&
+    state === TCP_ESTABLISHED && (tp.opt.thinLto || s.thinLinearTimeouts !== 0) && streamIsThin(tp) &&
     tp.icskRetransmits <= TCP_THIN_LINEAR_RETRIES
   ) {
     tp.icskBackoff = 0;

@@ -48,11 +48,11 @@ export class TcpTimewaitSock {
   /** Tells entries of the table apart. */
   readonly kind = TCP_KIND_TIMEWAIT;
   /** Place in the table of connections. */
-  readonly ehash: EhashNode;
+  declare readonly ehash: EhashNode;
   /** Place among the owners of its port. */
-  readonly bind: EhashNode;
+  declare readonly bind: EhashNode;
   /** Its end. */
-  readonly timer: core.Timer;
+  declare readonly timer: core.Timer;
   /** Local address, int32. */
   saddr = 0;
   /** Local port. */
@@ -217,7 +217,7 @@ function finWait2(
   pawsReject: boolean,
 ): number {
   if (pawsReject || !tcpInWindow(seq, endSeq, tw.rcvNxt, (tw.rcvNxt + tw.rcvWnd) | 0)) {
-    if (!oowAck(st, tw)) return TCP_TW_ACK;
+    if (!oowAck(st, tw, seq !== endSeq, flags)) return TCP_TW_ACK;
     st.mib.tcpExt.TCPACKSkippedFinWait2++;
     return TCP_TW_SUCCESS;
   }
@@ -274,13 +274,17 @@ function timeWait(
   if (pawsReject) st.mib.tcpExt.PAWSTimewait++;
   if (rst) return TCP_TW_SUCCESS;
   if (pawsReject || ack) st.machine.modTimer(tw.timer, TCP_TIMEWAIT_LEN);
-  if (!oowAck(st, tw)) return TCP_TW_ACK;
+  if (!oowAck(st, tw, seq !== endSeq, flags)) return TCP_TW_ACK;
   st.mib.tcpExt.TCPACKSkippedTimeWait++;
   return TCP_TW_SUCCESS;
 }
 
-/** Whether an answer now would come too soon. Linux: tcp_timewait_check_oow_rate_limit(). */
-function oowAck(st: TcpState, tw: TcpTimewaitSock): boolean {
+/**
+ * Whether an answer now would come too soon. What has `text`, a FIN too, is answered always, as an ACK storm has none.
+ * Linux: tcp_timewait_check_oow_rate_limit().
+ */
+function oowAck(st: TcpState, tw: TcpTimewaitSock, text: boolean, flags: number): boolean {
+  if (text && (flags & TCPHDR_SYN) === 0) return false;
   const now = st.machine.jiffies;
   if (tcpOowRateLimited(tw.lastOowAckTime, now, st.sysctl.invalidRatelimit)) return true;
   tw.lastOowAckTime = now || -1;

@@ -60,6 +60,13 @@ export function tcpTxNote(tp: TcpSock, zerocopy: boolean): void {
   notes.push({ seq: last, flags, id: (sk.tsflags & SOF_TIMESTAMPING_OPT_ID) !== 0 ? (last - sk.tskey) | 0 : 0 });
 }
 
+/** A message with MSG_ZEROCOPY was copied, and waits for nothing. */
+export function tcpTxCopied(tp: TcpSock): void {
+  const sk = tp.sk;
+  sockZerocopyDone(sk, sk.zckey, SO_EE_CODE_ZEROCOPY_COPIED);
+  sk.zckey = (sk.zckey + 1) | 0;
+}
+
 /** A segment entered the queue of the device, and the device. Linux: __skb_tstamp_tx(). Borrows `skb`. */
 export function tcpTxSent(tp: TcpSock, skb: SkBuff): void {
   const notes = tp.txNotes!;

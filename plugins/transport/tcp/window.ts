@@ -152,5 +152,7 @@ export function tcpSelectInitialWindow(
     const most = Math.min(Math.max(space, st.sysctl.rmem[2], rmemMax), out.windowClamp);
     out.rcvWscale = Math.min(TCP_MAX_WSCALE, Math.max(0, 31 - Math.clz32(most) - 15));
   }
-  out.windowClamp = Math.min(U16_MAX << out.rcvWscale, out.windowClamp);
+  const { rcvWscale, windowClamp } = out;
+  // esbuild 0.25 reads `<< x, out` as type parameters, so the shift does not stand before a variable of that name.
+  out.windowClamp = Math.min(windowClamp, U16_MAX << rcvWscale);
 }
