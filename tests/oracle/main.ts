@@ -3,11 +3,9 @@
  * seeded frames per scenario, then the same for TCP with segments, then routing tables against `ip route get`, and real programs against
  * netpath over a TAP.
  *
- *     deno task oracle [--seed N] [--seeds N] [--frames N] [--segments N] [--scenario NAME] [--print] [--no-probes] [--no-interop]
+ *     deno task oracle --help
  *
- * `--scenario tcp` runs TCP alone.
- * `--seeds N` runs N seeds from `--seed` on; `--print` shows what netpath answered to the probes. Counters and drop reasons are compared
- * too; what is meant to differ there is in `account.ts`.
+ * Counters and drop reasons are compared too; what is meant to differ there is in `account.ts`, and for TCP in `tcp_accept.ts`.
  *
  * @module
  */
@@ -66,12 +64,15 @@ function showTcp(totals: Totals, name: string, run: TcpRun, print: boolean): voi
 
 async function interop(): Promise<boolean> {
   const directory = new URL(".", import.meta.url).pathname;
+  const files = ["interop_test.ts", "route_test.ts", "filter_test.ts", "tcp_interop_test.ts", "tap_http_test.ts"];
   const { success } = await new Deno.Command(Deno.execPath(), {
     args: [
       "test",
       "--allow-all",
       "--quiet",
-      ...["interop_test.ts", "route_test.ts", "tcp_interop_test.ts"].map((file) => directory + file),
+      ...files.map((file) => directory + file),
+      "--",
+      "--full",
     ],
     stdout: "inherit",
     stderr: "inherit",
@@ -79,19 +80,90 @@ async function interop(): Promise<boolean> {
   return success;
 }
 
-async function main(): Promise<number> {
+const SCENARIO_NAMES: readonly string[] = [
+  ...new Set([...probeSets().map(({ scenario }) => scenario), ...SEEDED, "tcp"]),
+];
+
+const HELP =
+  `The same frames into the kernel and into netpath, answers compared field by field. Root, in namespaces of its own.
+
+usage: deno task oracle [options]
+
+  --scenario NAME  one host alone: ${SCENARIO_NAMES.join(", ")}
+  --seed N         the first seed (1)
+  --seeds N        how many (1)
+  --frames N       seeded frames for each host (${SEEDED_FRAMES})
+  --segments N     seeded TCP segments (${TCP_SEGMENTS})
+  --print          show what netpath answers to the probes
+  --no-probes      without the directed probes
+  --no-interop     without real programs, routing tables and nft; with --scenario they run only when --interop is given
+  --help           this text
+
+Exit code: 0 all alike, 1 something differs, 2 it cannot run.
+
+examples:
+  deno task oracle                                              everything, some four minutes
+  deno task oracle --scenario tcp                               the TCP probes and 20,000 seeded segments, a minute
+  deno task oracle --scenario tcp --no-probes --seed 2 --seeds 5
+`;
+
+/** Options whose value is a whole number, 1 at least. */
+const NUMBERS = ["seed", "seeds", "frames", "segments"] as const;
+
+/** The options, or a line that says what is wrong with them. */
+function options() {
+  const unknown: string[] = [];
   const args = parseArgs(Deno.args, {
-    string: ["scenario"],
-    boolean: ["print", "probes", "interop"],
+    string: ["scenario", "seed", "seeds", "frames", "segments"],
+    boolean: ["print", "probes", "interop", "help"],
     negatable: ["probes", "interop"],
-    default: { seed: 1, seeds: 1, frames: SEEDED_FRAMES, segments: TCP_SEGMENTS, probes: true, interop: true },
+    alias: { h: "help" },
+    default: { probes: true },
+    unknown: (name) => {
+      unknown.push(name);
+      return false;
+    },
   });
+  if (unknown.length > 0) return `there is no ${unknown.join(", ")}`;
+  const { scenario } = args;
+  if (scenario !== undefined && !SCENARIO_NAMES.includes(scenario)) {
+    return `--scenario ${scenario}: one of ${SCENARIO_NAMES.join(", ")}`;
+  }
+  for (const name of NUMBERS) {
+    if (args[name] !== undefined && !/^[1-9]\d{0,7}$/.test(args[name])) {
+      return `--${name} ${args[name]}: a whole number from 1 on`;
+    }
+  }
+  return {
+    scenario,
+    print: args.print,
+    probes: args.probes,
+    help: args.help,
+    interop: args.interop ?? scenario === undefined,
+    seed: Number(args.seed ?? 1),
+    seeds: Number(args.seeds ?? 1),
+    frames: Number(args.frames ?? SEEDED_FRAMES),
+    segments: Number(args.segments ?? TCP_SEGMENTS),
+  };
+}
+
+async function main(): Promise<number> {
+  const args = options();
+  if (typeof args === "string") {
+    console.error(`oracle: ${args}; see deno task oracle --help`);
+    return 2;
+  }
+  if (args.help) {
+    console.log(HELP);
+    return 0;
+  }
   const missing = kernelMissing();
   if (missing) {
     console.error(missing);
     return 2;
   }
   const totals: Totals = { frames: 0, answers: 0, differ: 0 };
+  const seeds = Array.from({ length: args.seeds }, (_, i) => args.seed + i);
   const chosen = (name: string) => !args.scenario || args.scenario === name;
   for (const set of args.probes ? probeSets() : []) {
     if (!chosen(set.scenario)) continue;
@@ -99,9 +171,9 @@ async function main(): Promise<number> {
     show(`probes ${set.name}`, run, args.print);
     add(totals, run);
   }
-  for (let seed = Number(args.seed); seed < Number(args.seed) + Number(args.seeds); seed++) {
+  for (const seed of seeds) {
     for (const name of SEEDED.filter(chosen)) {
-      const run = await runSeeded(name, seed, Number(args.frames), { drops: true });
+      const run = await runSeeded(name, seed, args.frames, { drops: true });
       show(`${name} seed ${seed}`, run, false);
       add(totals, run);
     }
@@ -111,8 +183,8 @@ async function main(): Promise<number> {
       showTcp(totals, "tcp probes", await runTcpProbes(), args.print);
       showTcp(totals, "tcp probes timers", await runTcpTimerProbes(), args.print);
     }
-    for (let seed = Number(args.seed); seed < Number(args.seed) + Number(args.seeds); seed++) {
-      showTcp(totals, `tcp seed ${seed}`, await runTcpSeeded(seed, Number(args.segments)), false);
+    for (const seed of seeds) {
+      showTcp(totals, `tcp seed ${seed}`, await runTcpSeeded(seed, args.segments), false);
     }
   }
   const interoperates = !args.interop || await interop();

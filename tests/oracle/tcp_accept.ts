@@ -8,22 +8,26 @@ import type { TcpMismatch } from "./tcp_compare.ts";
 
 /** The reason why a difference is accepted, or undefined. */
 export function accepted(mismatch: TcpMismatch): string | undefined {
-  return crossedWithoutScaling(mismatch) ?? timestampOfOldAck(mismatch);
+  return crossedWithoutScaling(mismatch) ?? timestampOfOldAck(mismatch) ?? dataUnderOldAck(mismatch);
 }
 
-/** A timestamp ahead by so much makes what follows too old, where it was taken. */
+/** A timestamp ahead by so much makes what follows too old, where it was taken; or behind one that is as far ahead. */
 const FAR = 1000;
 
 /** A segment with an ACK older than the last brings a newer timestamp: netpath echoes it, as later kernels do; 6.18 does not. */
 function timestampOfOldAck({ case: { steps }, step, differences }: TcpMismatch): string | undefined {
-  let newest = 0;
+  let newest = 0, stamped = false;
   for (const one of steps.slice(0, step + 1)) {
     if (one.kind !== "segment" || !one.flags.includes("A") || /[SR]/.test(one.flags)) continue;
     const old = one.ack.off < 0 || one.ack.base === "una" || one.ack.base === "isn";
-    for (const option of one.options) if (old && option.kind === "ts") newest = Math.max(newest, option.val);
+    for (const option of one.options) {
+      if (!old || option.kind !== "ts") continue;
+      stamped = true;
+      newest = Math.max(newest, Math.abs(option.val));
+    }
   }
   const echoes = differences.every((text) => /^frame \d+\.options: .*ts ecr/.test(text));
-  return newest > FAR || (newest > 0 && echoes) ? "the timestamp of a segment with an old ACK" : undefined;
+  return newest > FAR || (stamped && echoes) ? "the timestamp of a segment with an old ACK" : undefined;
 }
 
 /** Both SYNs crossed, and the peer's offered no window scaling: Linux answers with its own shift, and scales its windows. */
@@ -35,4 +39,19 @@ function crossedWithoutScaling({ case: { setup, steps }, differences }: TcpMisma
   return setup === "synSent" && plain && only
     ? "window scaling that the peer of a crossed open did not offer"
     : undefined;
+}
+
+/**
+ * Data that the kernel's header prediction takes does not wait for the verdict on its ACK: with one that is too old it is queued all
+ * the same, and the challenge ACK acknowledges it. netpath drops it, RFC 5961 section 5.2.
+ */
+function dataUnderOldAck({ case: { steps }, step, left, right, differences }: TcpMismatch): string | undefined {
+  const one = steps[step];
+  if (one?.kind !== "segment" || !/^P?A$/.test(one.flags) || one.length === 0 || one.damage) return undefined;
+  const old = one.ack.off < 0 || one.ack.base === "isn";
+  const [kernel, netpath] = [left?.frames ?? [], right?.frames ?? []];
+  const challenged = kernel.length === 1 && netpath.length === 1 && kernel[0].flags === "A" && netpath[0].flags === "A";
+  if (!old || !challenged || ((kernel[0].ack.raw - netpath[0].ack.raw) | 0) !== one.length) return undefined;
+  const only = differences.every((text) => /^frame 0\.(ack|window|options): /.test(text));
+  return only ? "predicted data under an ACK that is too old" : undefined;
 }

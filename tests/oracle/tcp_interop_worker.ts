@@ -33,7 +33,7 @@ async function until(ready: () => boolean | Promise<boolean>): Promise<void> {
   for (let i = 0; i < 200 && !await ready(); i++) await sleep(50);
 }
 
-const [what, dir = "/tmp"] = Deno.args;
+const [what, dir = "/tmp", ...sizes] = Deno.args;
 const machine = new Machine({ platform: realPlatform(), debug: true });
 const host: Host = createHost({ machine, name: "host", forwarding: what === "forward" });
 const devices = [tap(host.net, { name: "np0" })];
@@ -49,7 +49,7 @@ async function http(): Promise<void> {
   const failed: unknown[] = [];
   const listener = host.listen({ port: 80 });
   const serving = serve(listener, failed);
-  const size = 100 * MB;
+  const [size, part] = sizes.map(Number);
   const url = "http://10.7.0.2";
   const file = `${dir}/upload`;
   seen.expected = bodyHash(size);
@@ -57,14 +57,14 @@ async function http(): Promise<void> {
   seen.download = (await sh(`sha256sum ${file}`)).split(" ")[0];
   seen.upload = (await sh(`curl -s -T ${file} ${url}/up`)).trim();
   await Deno.remove(file);
-  const sizes = Array.from({ length: 50 }, (_, i) => MB + i);
+  const parts = Array.from({ length: 50 }, (_, i) => part + i);
   await Deno.mkdir(`${dir}/parallel`);
   await sh(
-    `curl -s --parallel --parallel-immediate --parallel-max 50 -o ${dir}/parallel/#1 "${url}/[${sizes[0]}-${
-      sizes[49]
+    `curl -s --parallel --parallel-immediate --parallel-max 50 -o ${dir}/parallel/#1 "${url}/[${parts[0]}-${
+      parts[49]
     }]"`,
   );
-  const sums = sizes.map(async (n) => (await sh(`sha256sum ${dir}/parallel/${n}`)).split(" ")[0] === bodyHash(n));
+  const sums = parts.map(async (n) => (await sh(`sha256sum ${dir}/parallel/${n}`)).split(" ")[0] === bodyHash(n));
   seen.parallel = (await Promise.all(sums)).filter((right) => right).length;
   const urls = [1000, 2000, 3000, 4000, 5000].map((n) => `-o /dev/null ${url}/${n}`).join(" ");
   seen.keepAlive = (await sh(`curl -s -w "%{num_connects} %{size_download}\\n" ${urls}`)).trim().split("\n");
@@ -191,13 +191,13 @@ async function slowReaders(): Promise<void> {
   for (const conn of [kernelIn, weIn, weOut, kernelOut, theirs, ours]) conn.close();
 }
 
-/** iperf3's client of the kernel against our server, both ways, one stream and four. */
+/** iperf3's client of the kernel against our server, both ways, one stream and four: as many bytes each, however long it takes. */
 async function iperf(): Promise<void> {
   const listener = host.listen({ port: 5201 });
   const runs: Record<string, unknown> = {};
   for (const [name, args] of [["in", ""], ["out", "-R"], ["in4", "-P 4"], ["out4", "-P 4 -R"]]) {
     const serving = iperf3Once(listener);
-    const report = await sh(`iperf3 -c 10.7.0.2 -t 2 -J ${args}`);
+    const report = await sh(`iperf3 -c 10.7.0.2 -n ${sizes[0]} -J ${args}`);
     const bytes = await Promise.race([serving, sleep(10_000).then(() => -1)]);
     const parsed = JSON.parse(report);
     runs[name] = {
@@ -205,8 +205,6 @@ async function iperf(): Promise<void> {
       error: parsed.error,
       sent: parsed.end?.sum_sent?.bytes,
       received: parsed.end?.sum_received?.bytes,
-      gbit: (parsed.end?.sum_received?.bits_per_second ?? 0) / 1e9,
-      sentGbit: (parsed.end?.sum_sent?.bits_per_second ?? 0) / 1e9,
     };
   }
   seen.runs = runs;
@@ -227,16 +225,16 @@ async function forward(): Promise<void> {
   );
   host.addr.add("np1", "10.8.0.1/24");
   await sleep(300);
-  const gbit: Record<string, number> = {};
+  const received: Record<string, number> = {};
   for (const [name, args] of [["there", ""], ["back", "-R"]]) {
     const server = inside("iperf3 -s -1 -J");
     await until(async () => (await inside("ss -ltn")).includes(":5201"));
-    const report = JSON.parse(await sh(`iperf3 -c 10.8.0.2 -t 2 -J ${args}`));
+    const report = JSON.parse(await sh(`iperf3 -c 10.8.0.2 -n ${sizes[0]} -J ${args}`));
     if (report.error) throw new Error(report.error);
-    gbit[name] = report.end.sum_received.bits_per_second / 1e9;
+    received[name] = report.end.sum_received.bytes;
     await server;
   }
-  seen.gbit = gbit;
+  seen.received = received;
   other.kill();
   await other.status;
 }

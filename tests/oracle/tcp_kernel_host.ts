@@ -11,7 +11,7 @@ import { parseArgs } from "@std/cli/parse-args";
 import { Tap } from "./libc.ts";
 import { generateTcpCases } from "../support/frames/generate_tcp.ts";
 import { HOST_IP, HOST_MAC, type HostSocket, LISTEN_PORT, peerMac, runCases, type TcpHost } from "./tcp_driver.ts";
-import { TcpSocket } from "./tcp_libc.ts";
+import { monotonicMs, TcpSocket } from "./tcp_libc.ts";
 import { TCP_SYSCTLS, type TcpScenario } from "./tcp_scenario.ts";
 
 function run(command: string): void {
@@ -30,6 +30,9 @@ function sysctl(name: string, value: string | number): void {
 
 /** Cases of the warm-up come from the last peer. */
 const WARM_PEERS = 7 * 20_000;
+
+/** The part of a millisecond in which a case may begin. */
+const TICK_BEGINS = 0.05;
 
 const lock = new Int32Array(new SharedArrayBuffer(4));
 
@@ -65,7 +68,10 @@ export class KernelTcpHost implements TcpHost {
     return out;
   }
 
-  begin(): void {}
+  begin(): void {
+    // There is no sleeping that short.
+    while (monotonicMs() % 1 > TICK_BEGINS);
+  }
 
   wait(ms: number): void {
     Atomics.wait(lock, 0, 0, ms);
@@ -80,7 +86,7 @@ export class KernelTcpHost implements TcpHost {
   }
 
   now(): number {
-    return performance.now();
+    return monotonicMs();
   }
 }
 

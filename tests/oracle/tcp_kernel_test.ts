@@ -4,11 +4,13 @@ import { generateTcpCases, TCP_SETUPS } from "../support/frames/generate_tcp.ts"
 import { type Need, testNeeding } from "../support/needs.ts";
 import { briefTcp, compareTcp, differTcp, reportTcp } from "./tcp_compare.ts";
 import type { TcpAnswer, TcpFrame } from "./tcp_driver.ts";
+import { amount } from "./full.ts";
 import { runTcpKernel } from "./tcp_kernel.ts";
 import { seg, TcpProbes } from "./tcp_probe_kit.ts";
 import { tcpProbes } from "./tcp_probes.ts";
 import { ETHERNET } from "./tcp_scenario.ts";
 
+const SEGMENTS = amount(2000, 600);
 const NEEDS: Need[] = ["root", "tun", "program:unshare", "program:ip"];
 
 Deno.test("generateTcpCases() gives the same cases for the same seed, of every set-up", () => {
@@ -62,11 +64,11 @@ testNeeding(NEEDS, "runTcpKernel() gives the kernel's answer to a SYN, an ACK an
   assertEquals(closed.frames.map(briefTcp), ["R seq isn+7000 (7000) ack isn+0 (0) win 0 len 0 ttl64 tos0 id0 DF"]);
 });
 
-testNeeding(NEEDS, "the kernel answers 2,000 seeded segments and the probes the same way twice", async () => {
-  const cases = [...tcpProbes(), ...generateTcpCases(7, 2000)];
+testNeeding(NEEDS, `the kernel answers ${SEGMENTS} seeded segments and the probes the same way twice`, async () => {
+  const cases = [...tcpProbes(), ...generateTcpCases(7, SEGMENTS)];
   const [first, second] = [await runTcpKernel(ETHERNET, cases), await runTcpKernel(ETHERNET, cases)];
   const result = compareTcp(cases, first.answers, second.answers);
   // A jiffy that ends between two segments makes a delayed ACK of another: that is the kernel's, not the harness's.
   assert(result.mismatches.length <= 12, reportTcp(result, { left: "first", right: "second" }));
-  assert(result.answers > 1500, `only ${result.answers} answers`);
+  assert(result.answers > 600 + SEGMENTS / 2, `only ${result.answers} answers`);
 });

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { TCP_CONGESTION_CONTROL } from "./tcp_scenario.ts";
+
 const libc = Deno.dlopen("libc.so.6", {
   close: { parameters: ["i32"], result: "i32" },
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
@@ -16,6 +18,7 @@ const libc = Deno.dlopen("libc.so.6", {
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
   recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
   send: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
+  clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
   __errno_location: { parameters: [], result: "pointer" },
 });
 
@@ -29,8 +32,19 @@ const SO_ERROR = 4;
 const SO_LINGER = 13;
 const IPPROTO_TCP = 6;
 const TCP_INFO = 11;
+const TCP_CONGESTION = 13;
 const MSG_NOSIGNAL = 0x4000;
 const EINPROGRESS = 115;
+const CLOCK_MONOTONIC = 1;
+
+const timespec = new Uint8Array(16);
+const timespecWords = new BigInt64Array(timespec.buffer);
+
+/** The kernel's monotonic clock, milliseconds: TCP's timestamps count in it. */
+export function monotonicMs(): number {
+  c.clock_gettime(CLOCK_MONOTONIC, timespec);
+  return Number(timespecWords[0]) * 1000 + Number(timespecWords[1]) / 1e6;
+}
 
 function errno(): number {
   const at = c.__errno_location();
@@ -57,10 +71,14 @@ export class TcpSocket {
   static #open(): TcpSocket {
     const fd = c.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (fd < 0) throw new Error(`Cannot open a socket: errno ${errno()}`);
+    const name = new TextEncoder().encode(TCP_CONGESTION_CONTROL);
+    if (c.setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, name.length) < 0) {
+      throw new Error(`Cannot have the congestion control ${TCP_CONGESTION_CONTROL}: errno ${errno()}`);
+    }
     return new TcpSocket(fd);
   }
 
-  /** A listening socket. */
+  /** A listening socket. Its connections have its congestion control. */
   static listen(address: string, port: number, backlog: number): TcpSocket {
     const socket = TcpSocket.#open();
     if (c.bind(socket.#fd, sockaddr(address, port), 16) < 0) throw new Error(`Cannot bind: errno ${errno()}`);

@@ -35,6 +35,8 @@ import { TCP_SYSCTLS, type TcpScenario } from "./tcp_scenario.ts";
 /** What a device needs for TCP to give it super-packets. */
 const GSO = NETIF_F_SG | NETIF_F_HW_CSUM | NETIF_F_TSO;
 const MS = 1e6;
+/** About what the kernel half takes for a frame, and for a write, ns: a round trip of nothing at all is no round trip. */
+const INPUT_TIME = 50_000, WRITE_TIME = 10_000;
 const SHUT_WR = 1;
 const EINPROGRESS = 115;
 
@@ -61,7 +63,10 @@ class NetpathSocket implements HostSocket {
   }
 
   write(bytes: Uint8Array<ArrayBuffer>): number {
-    return this.#host.sys.sendmsg(this.#fd, msgHdr(bytes), 0);
+    const sent = this.#host.sys.sendmsg(this.#fd, msgHdr(bytes), 0);
+    // RACK tells a retransmission from what was sent before it by the time (RFC 8985 section 6.2).
+    this.#host.machine.advance(WRITE_TIME);
+    return sent;
   }
 
   shutdown(): number {
@@ -138,8 +143,7 @@ export class NetpathTcpHost implements TcpHost, Disposable {
 
   input(frame: Uint8Array): void {
     inject(this.#channel, frame);
-    // About what the kernel half takes: a round trip of nothing at all is no round trip.
-    this.machine.advance(50_000);
+    this.machine.advance(INPUT_TIME);
   }
 
   output(): Uint8Array[] {
@@ -171,7 +175,7 @@ export class NetpathTcpHost implements TcpHost, Disposable {
   }
 
   now(): number {
-    return 0;
+    return this.machine.now / MS;
   }
 
   /** Nobody listens any more. */

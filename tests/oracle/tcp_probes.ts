@@ -108,6 +108,10 @@ function synRecv(probes: TcpProbes): void {
   probe("ACK with a wrong echo", seg("A", { opt: stamp(1, { ecr: 100_000 }) }));
   probe("ACK, then the SYN again", seg("A"), seg("S", { seq: "isn" }));
   probe("ACK of window 0, then write", seg("A", { win: 0 }), call("write", 100));
+  for (const ack of ["nxt-1", "nxt-200000"]) {
+    probe(`ACK, then first data under an ACK too old, ${ack}`, seg("A"), seg("PA", { len: 10, ack }), seg("A"));
+    probe(`ACK with data, then data under an ACK too old, ${ack}`, seg("PA", { len: 1 }), seg("PA", { len: 10, ack }));
+  }
 }
 
 function synSent(probes: TcpProbes): void {
@@ -199,6 +203,11 @@ function established(probes: TcpProbes): void {
   );
   probe("a hole, the same again", seg("PA", { len: 10, seq: "nxt+10" }), seg("PA", { len: 10, seq: "nxt+10" }));
   probe("holes, three of them", ...[10, 30, 50, 70, 90].map((off) => seg("PA", { len: 10, seq: `nxt+${off}` })));
+  probe(
+    "a hole, a full segment, and a FIN alone behind it: the window grows",
+    seg("PA", { len: 1448, seq: "nxt+10" }),
+    seg("FA", { seq: "nxt+1458" }),
+  );
   probe("holes, adjacent", ...[20, 10, 40, 30, 0].map((off) => seg("PA", { len: 10, seq: `nxt+${off}` })));
   probe(
     "holes, overlapping",

@@ -13,6 +13,9 @@ export interface TcpScenario {
   gso: boolean;
 }
 
+/** Linux's default. A machine may have another, and a namespace may not choose one that is restricted: a socket of root's may. */
+export const TCP_CONGESTION_CONTROL = "cubic";
+
 /** Linux's defaults, no limits of rate, no memory of former connections, and each SACK is sent at once. */
 export const TCP_SYSCTLS: Record<string, string | number> = {
   "ipv4.tcp_invalid_ratelimit": 0,

@@ -154,6 +154,7 @@ export const NAMES: Readonly<Record<string, number>> = {
   FIONREAD: 0x541b,
   SIOCOUTQ: 0x5411,
   TIOCOUTQ: 0x5411,
+  SIOCATMARK: 0x8905,
   SIOCOUTQNSD: 0x894b,
 
   POLLIN: 0x001,
@@ -234,6 +235,7 @@ export const CODE_NAMES: Readonly<Record<string, number>> = {
   TCPI_OPT_ECN_SEEN: 16,
   TCPI_OPT_SYN_DATA: 32,
   TCPI_OPT_USEC_TS: 64,
+  TCPI_OPT_TFO_CHILD: 128,
 };
 
 /** ICMPv4 types by packetdrill's names. */

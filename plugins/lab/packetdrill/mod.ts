@@ -33,6 +33,7 @@
  */
 export { CodeError, runCode, type Value } from "./code.ts";
 export { Unsupported } from "./config.ts";
+export type { Command } from "../cli/mod.ts";
 export { findScripts, main, packetdrillCommand } from "./main.ts";
 export { mutateScripts, type Mutation, type MutationOutcome, mutationsOf, mutationText } from "./mutate.ts";
 export { DEFINES, parseScript } from "./parse.ts";

@@ -5,6 +5,7 @@
  */
 import { createHost, type Host } from "../../../mod.ts";
 import { Machine, type Plugin } from "../../../core/mod.ts";
+import { bbr, dctcp } from "../../transport/tcp/mod.ts";
 import { Mismatch, numberOf } from "./args.ts";
 import { type Attempt, beginCall } from "./calls.ts";
 import { CodeError, runCode, type Value } from "./code.ts";
@@ -199,7 +200,11 @@ export class Runner implements CommandBench {
     this.config = config;
     this.options = options;
     this.machine = new Machine({ seed: options.seed ?? 1, autoAdvance: false, strict: true });
-    this.host = createHost({ machine: this.machine, name: "packetdrill", plugins: options.plugins?.() ?? [] });
+    this.host = createHost({
+      machine: this.machine,
+      name: "packetdrill",
+      plugins: withControls(options.plugins?.() ?? []),
+    });
     this.net = this.host.net;
     this.sys = this.host.sys;
     this.tcp = apiOf(this.net, SCRIPTED_TCP);
@@ -402,6 +407,11 @@ export class Runner implements CommandBench {
     this.names.set("SK_MEMINFO_DROPS", sk.drops);
     return this.names;
   }
+}
+
+/** The congestion controls that scripts choose by name, where the caller brings none of that name. */
+function withControls(plugins: readonly Plugin[]): Plugin[] {
+  return [...[bbr(), dctcp()].filter((c) => !plugins.some((p) => p.name === c.name)), ...plugins];
 }
 
 function commandEvent(script: Script): ScriptEvent {

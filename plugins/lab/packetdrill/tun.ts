@@ -24,6 +24,7 @@ import {
   skbTruesize,
   type SkBuff,
 } from "../../../core/mod.ts";
+import { SKB_HEAD_LOCKED } from "../../transport/tcp/contract.ts";
 import { readPacket, type WirePacket } from "./wire.ts";
 
 /** Linear bytes of a long injected packet: all headers. */
@@ -76,20 +77,21 @@ export class Tun {
 
   /** What the stack receives; with `gsoSize` one packet that stands for several segments. False: it was dropped. */
   inject(bytes: Uint8Array, gsoSize: number): boolean {
-    if (gsoSize === 0 && bytes.length <= this.dev.mtu) return this.dev.receive(bytes);
     const machine = this.#machine;
     machine.enter();
-    const skb = this.#build(bytes);
+    const long = gsoSize > 0 || bytes.length > this.dev.mtu;
+    const skb = this.#build(bytes, long ? HEAD : bytes.length);
     let ok = false;
     if (skb !== null) {
-      skb.truesize = longTruesize(bytes);
+      if (long) skb.truesize = longTruesize(bytes);
+      skb.flags |= SKB_HEAD_LOCKED;
       skb.dev = this.dev;
       skb.ipSummed = CHECKSUM_UNNECESSARY;
       if (gsoSize > 0) {
-        const headers = headersOf(bytes);
         skb.gsoSize = gsoSize;
         skb.gsoType = SKB_GSO_TCPV4;
-        skb.gsoSegs = Math.ceil((bytes.length - headers) / gsoSize);
+        // A vnet header tells the size, not the number: such a packet counts as one. Linux: virtio_net_hdr_to_skb().
+        skb.gsoSegs = 0;
       }
       this.dev.stats.rxPackets++;
       this.dev.stats.rxBytes += bytes.length;
@@ -100,11 +102,11 @@ export class Tun {
     return ok;
   }
 
-  #build(bytes: Uint8Array): SkBuff | null {
-    const skb = this.#machine.skbs.alloc(HEAD + 64);
+  #build(bytes: Uint8Array, linear: number): SkBuff | null {
+    const skb = this.#machine.skbs.alloc(linear + 64);
     if (skb === null) return null;
     skb.reserve(34);
-    const head = Math.min(bytes.length, HEAD);
+    const head = Math.min(bytes.length, linear);
     const at = skb.put(head);
     skb.bytes.set(bytes.subarray(0, head), at);
     for (let done = head; done < bytes.length;) {
@@ -119,11 +121,6 @@ export class Tun {
     }
     return skb;
   }
-}
-
-/** Bytes of the headers of a TCP segment. */
-function headersOf(bytes: Uint8Array): number {
-  return 20 + (bytes[32] >> 4) * 4;
 }
 
 /**

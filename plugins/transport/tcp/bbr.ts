@@ -133,7 +133,7 @@ function setPacing(tp: TcpCongestionSock, ca: BbrState, bw: number): void {
 }
 
 /** Packets that the path holds at a bandwidth, times a gain. BBRInflight(). */
-function bdp(tp: TcpCongestionSock, ca: BbrState, bw: number, gain: number): number {
+function bdp(ca: BbrState, bw: number, gain: number): number {
   if (ca.minRttUs < 0) return 10;
   return Math.ceil(bw * ca.minRttUs * gain);
 }
@@ -142,7 +142,7 @@ function bdp(tp: TcpCongestionSock, ca: BbrState, bw: number, gain: number): num
 function inflightOf(tp: TcpCongestionSock, ca: BbrState, bw: number, gain: number): number {
   const least = tp.pacingRate < MIN_TSO_RATE ? 1 : 2;
   const burst = Math.max(least, Math.trunc(Math.min(tp.pacingRate / 1024, TSO_MAX_BYTES) / tp.mssCache));
-  let cwnd = bdp(tp, ca, bw, gain) + 3 * burst;
+  let cwnd = bdp(ca, bw, gain) + 3 * burst;
   cwnd = (cwnd + 1) & ~1;
   return ca.mode === PROBE_BW && ca.cycle === 0 ? cwnd + 2 : cwnd;
 }

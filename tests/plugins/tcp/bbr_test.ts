@@ -10,7 +10,12 @@ const RATE = 20 * MBIT;
 const DELAY_MS = 10;
 
 /** Sends for `seconds` through a link that loses `loss`; what arrived in the last half, bits per second; and the round trip. */
-function run(name: string, plugin: (() => Plugin) | null, loss: number, seconds: number): { rate: number; rttMs: number } {
+function run(
+  name: string,
+  plugin: (() => Plugin) | null,
+  loss: number,
+  seconds: number,
+): { rate: number; rttMs: number } {
   using t = twoHosts({ seed: 5, wire: { delayNs: DELAY_MS * 1e6, loss, rateBps: RATE } });
   for (const host of [t.a, t.b]) {
     if (plugin !== null) host.net.use(plugin());
