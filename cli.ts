@@ -40,6 +40,7 @@ import {
 } from "./plugins/lab/cli/mod.ts";
 import { LabFileError } from "./plugins/lab/mod.ts";
 import { packetdrillCommand } from "./plugins/lab/packetdrill/mod.ts";
+import { relayCommand } from "./plugins/lab/relay/mod.ts";
 
 export type { CliOutput } from "./plugins/lab/cli/mod.ts";
 
@@ -53,6 +54,7 @@ const COMMANDS: readonly Command[] = [
   pluginsCommand,
   packetdrillCommand,
   benchCommand,
+  relayCommand,
 ];
 
 const NAMES = COMMANDS.map((c) => c.name);

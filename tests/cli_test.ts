@@ -17,7 +17,7 @@ async function cli(args: string[], look: Partial<Pick<CliOutput, "color" | "widt
   return { code, out: out.join("\n"), err: err.join("\n") };
 }
 
-const COMMANDS = ["demo", "run", "check", "graph", "trace", "proc", "plugins", "packetdrill", "bench"];
+const COMMANDS = ["demo", "run", "check", "graph", "trace", "proc", "plugins", "packetdrill", "bench", "relay"];
 const TWO = new URL("../examples/labs/two_hosts.yaml", import.meta.url).pathname;
 
 Deno.test("cli: --help shows the commands, and each command has its own with examples; exit codes are documented", async () => {

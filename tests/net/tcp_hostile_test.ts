@@ -1,5 +1,5 @@
 /**
- * TCP over a wire that loses, reorders, duplicates and corrupts. A few seeds here; all of them with
+ * TCP over a wire that loses, reorders, duplicates and corrupts. Some seeds of 10 MB here; a hundred, and more sessions, with
  * `deno test -A tests/net/tcp_hostile_test.ts -- --full`.
  */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
@@ -51,7 +51,7 @@ function move(seed: number, bytes: number, capture?: PcapBuffer): Moved {
   return { checksums, lost: t.wire.counters![0].lost, seconds };
 }
 
-const SEEDS = FULL ? 100 : 3;
+const SEEDS = FULL ? 100 : 5;
 
 Deno.test(`10 MB arrive intact over a hostile wire (${SEEDS} seeds)`, () => {
   for (let seed = 1; seed <= SEEDS; seed++) {
@@ -74,7 +74,7 @@ Deno.test("the same seed gives byte-identical captures twice, another seed other
   assertNotEquals(first.length, other.length);
 });
 
-const SESSIONS = FULL ? 300 : 25;
+const SESSIONS = FULL ? 1000 : 300;
 
 Deno.test(`random reads, writes, half-closes and aborts: a prefix arrives, and all after an orderly close (${SESSIONS} seeds)`, () => {
   const seen = { orderly: 0, aborted: 0, bytes: 0 };

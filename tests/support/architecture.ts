@@ -28,7 +28,7 @@ export const FLOORS: ReadonlyArray<{ floor: string; groups: readonly string[] }>
     groups: ["inet netfilter devinet neigh", "fib", "arp", "ipv4", "icmp conntrack", "nat nft filter"],
   },
   { floor: "transport", groups: ["sock", "udp tcp raw ping packet", "vxlan"] },
-  { floor: "socket", groups: ["syscall", "deno node", "dns", "dhcp", "http"] },
+  { floor: "socket", groups: ["syscall", "deno node", "dns", "dhcp", "http socks"] },
 ];
 
 /** Beside the path: they may import any plugin's mod.ts, and nothing on the path imports them. */
@@ -40,6 +40,7 @@ export const HOST_CODE: readonly string[] = [
   "plugins/socket/deno/",
   "plugins/socket/node/",
   "plugins/socket/http/",
+  "plugins/socket/socks/",
   // Asking for a name or a lease takes time: only these two files say so with promises, the rest with callbacks.
   "plugins/socket/dns/face.ts",
   "plugins/socket/dhcp/face.ts",
