@@ -50,7 +50,7 @@ export interface HttpServer extends AsyncDisposable {
 
 /** Options of {@linkcode fetchOver}. */
 export interface FetchOverOptions {
-  /** Resolves names: the stack has no resolver of its own. Default: addresses and `localhost` only. */
+  /** Resolves names, as `lookup()` of `@netpath/stack/dns` does. Default: addresses and `localhost` only. */
   lookup?: (hostname: string) => string | Promise<string>;
 }
 

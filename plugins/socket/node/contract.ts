@@ -63,7 +63,7 @@ export interface ConnectOptions extends SocketOptions {
   localAddress?: string;
   /** Binds to this port first. */
   localPort?: number;
-  /** Resolves names: the stack has no resolver of its own. */
+  /** Resolves names, as `nodeLookup()` of `@netpath/stack/dns` does. Default: addresses and `localhost` only. */
   lookup?: Lookup;
   /** Milliseconds without activity before the event `timeout`; see `setTimeout()`. */
   timeout?: number;
