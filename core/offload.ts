@@ -49,6 +49,13 @@ function find(net: Net, type: number): PacketOffload | null {
   return null;
 }
 
+/** Linux's table is one for all nets: a switch passes on what another net made, and may have to cut it. */
+function findAnywhere(net: Net, type: number): PacketOffload | null {
+  let ops = find(net, type);
+  for (let i = 0; ops === null && i < net.machine.nets.length; i++) ops = find(net.machine.nets[i], type);
+  return ops;
+}
+
 /** The device feature that a super-packet needs. Borrows `skb`. */
 export function gsoFeature(skb: SkBuff): number {
   return (skb.gsoType & SKB_GSO_UDP_L4) !== 0 ? NETIF_F_GSO_UDP_L4 : NETIF_F_TSO;
@@ -56,7 +63,7 @@ export function gsoFeature(skb: SkBuff): number {
 
 /** Segments in software; gives a list, or null: dropped. Linux: skb_gso_segment(). Takes ownership of `skb`. */
 export function gsoSegment(skb: SkBuff, dev: NetDevice): SkBuff | null {
-  const ops = find(dev.net, skb.protocol);
+  const ops = findAnywhere(dev.net, skb.protocol);
   const segments = ops === null ? null : ops.gsoSegment(skb);
   if (segments === null) {
     dev.stats.txDropped++;

@@ -185,14 +185,13 @@ export class Relay implements AsyncDisposable {
   #switch(name: string, dev: string, address: string): { net: Net; bridge: Bridge } {
     const net = createNet({ machine: this.machine, name, plugins: [ethernet(), qdisc(), bridge()] });
     const made = { net, bridge: bridgeDevice(net, "br0") };
-    // A switch has no IP that could cut super-packets for the guests' links: the router does it.
-    this.#plug(made, this.router, dev, name !== "guests");
+    this.#plug(made, this.router, dev);
     this.router.addr.add(dev, address);
     return made;
   }
 
-  #plug(sw: { net: Net; bridge: Bridge }, host: Host, dev: string, offloads = true): void {
-    const pair = vethPair(sw.net, host.net.name, host.net, dev, { offloads, txQueueLen: 1000 });
+  #plug(sw: { net: Net; bridge: Bridge }, host: Host, dev: string): void {
+    const pair = vethPair(sw.net, host.net.name, host.net, dev, { txQueueLen: 1000 });
     pair.a.open();
     pair.b.open();
     sw.bridge.addPort(pair.a);
