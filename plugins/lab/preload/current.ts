@@ -11,7 +11,11 @@ export function setCurrent(module: typeof RealNet): void {
   (globalThis as Record<symbol, unknown>)[KEY] = module;
 }
 
-/** `node:net` as programs see it. */
+/** `node:net` as programs see it. Without the shim it is a TypeError. */
 export function current(): typeof RealNet {
-  return (globalThis as Record<symbol, unknown>)[KEY] as typeof RealNet;
+  const module = (globalThis as Record<symbol, unknown>)[KEY];
+  if (module === undefined) {
+    throw new TypeError("Cannot load the shim's node:net: preload @netpath/stack/preload first");
+  }
+  return module as typeof RealNet;
 }
