@@ -1,6 +1,6 @@
 /**
- * A lab: many hosts and switches on one virtual clock, joined by wires. `createLab()` makes one in code; `loadLab()` from a
- * file.
+ * A lab: many hosts and switches on one clock, virtual unless it gets a real platform, joined by wires. `createLab()` makes
+ * one in code; `loadLab()` from a file.
  */
 import { createHost, type Host, Machine, type MachineOptions, type Plugin } from "../../mod.ts";
 import { createNet, type Net } from "../../mod.ts";
@@ -36,8 +36,8 @@ export interface LinkOptions {
 }
 
 /** What a lab is made of. */
-export interface LabOptions extends Omit<MachineOptions, "platform" | "autoAdvance"> {
-  /** Seed: one seed, one course of events. Default 1. */
+export interface LabOptions extends Omit<MachineOptions, "autoAdvance"> {
+  /** Seed: one seed, one course of events. Default 1. Nothing on a real platform. */
   seed?: number;
 }
 

@@ -34,6 +34,7 @@ export {
   LabFileError,
   type LabProblem,
   type LabResult,
+  type LabService,
   type LoadedLab,
   loadLab,
   type Outcome,

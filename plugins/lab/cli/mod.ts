@@ -3,11 +3,20 @@
  *
  * @module
  */
-export { type CliOutput, type Command, oneOf, unknownOption, UsageError, VERSION, whole } from "./command.ts";
+export {
+  type CliOutput,
+  type Command,
+  oneOf,
+  unknownFlag,
+  unknownOption,
+  UsageError,
+  VERSION,
+  whole,
+} from "./command.ts";
 export { benchCommand } from "./bench.ts";
 export { demoCommand } from "./demo.ts";
 export { checkCommand, graphCommand, runCommand } from "./lab.ts";
 export { pluginsCommand } from "./plugins.ts";
 export { procCommand } from "./proc.ts";
-export { INTERRUPTED, Interrupted } from "./session.ts";
+export { INTERRUPTED, Interrupted, readLab, urlOf } from "./session.ts";
 export { traceCommand } from "./trace.ts";

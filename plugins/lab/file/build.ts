@@ -7,7 +7,7 @@ import { parseTime } from "../../link/qdisc/mod.ts";
 import { bridge } from "../../link/bridge/mod.ts";
 import { vlan, vlanDevice } from "../../link/vlan/mod.ts";
 import { filter, type FilterOptions } from "../../network/filter/mod.ts";
-import { Lab, type LinkOptions, wireOptions } from "../lab.ts";
+import { Lab, type LabOptions, type LinkOptions, wireOptions } from "../lab.ts";
 import { splitEnd } from "./check.ts";
 import { lineOf, type Path } from "./locate.ts";
 import { didYouMean, LabFileError, pathText } from "./problem.ts";
@@ -119,8 +119,8 @@ async function importDefault(specifier: string, source: Source, path: Path, base
 }
 
 /** Builds it. Nothing of it runs yet but what configuration sends. */
-export function buildLab(file: ParsedLab, loaded: Loaded, source: Source): Lab {
-  const lab = new Lab({ seed: file.seed ?? 1 });
+export function buildLab(file: ParsedLab, loaded: Loaded, source: Source, options: LabOptions = {}): Lab {
+  const lab = new Lab({ seed: file.seed ?? 1, ...options });
   try {
     fill(lab, file, loaded, source);
   } catch (error) {
@@ -246,7 +246,7 @@ function schedule(
       const wire = wireOptions(options);
       if (Object.keys(wire).length > 0) cable.change(wire);
     });
-    lab.machine.hrtimers.start(timer, parseTime(when, "at"));
+    lab.machine.hrtimers.start(timer, lab.machine.now + parseTime(when, "at"));
   }
 }
 

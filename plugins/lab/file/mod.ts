@@ -4,7 +4,7 @@
  * @module
  */
 export { LabFileError, type LabProblem } from "./problem.ts";
-export { type LabResult, type LoadedLab, loadLab, type RunOptions } from "./run.ts";
+export { type LabResult, type LabService, type LoadedLab, loadLab, type RunOptions } from "./run.ts";
 export type { Outcome } from "./expect.ts";
 export type { LabApp, LabAppContext } from "./build.ts";
 export { parseLab } from "./load.ts";

@@ -3,7 +3,7 @@ import { HrTimer } from "../../../core/mod.ts";
 import type { PcapBuffer } from "../../device/pcap/mod.ts";
 import { parseTime } from "../../link/qdisc/mod.ts";
 import { virtualClock } from "../clock.ts";
-import type { Lab } from "../lab.ts";
+import type { Lab, LabOptions } from "../lab.ts";
 import { buildLab, type Loaded, loadModules, type Source } from "./build.ts";
 import { type Outcome, tryExpectation } from "./expect.ts";
 import { parseLab } from "./load.ts";
@@ -21,6 +21,14 @@ export interface LoadedLab extends Disposable {
   readonly expectations: number;
   /** Runs it once. */
   run(options?: RunOptions): Promise<LabResult>;
+  /** Starts its applications and lets them be, for a lab on the real clock: nothing is expected or captured. */
+  start(): LabService;
+}
+
+/** The applications of a lab that was started; disposed, they are told to stop. */
+export interface LabService extends Disposable {
+  /** What applications threw so far. */
+  readonly errors: readonly Error[];
 }
 
 /** How a lab is run. */
@@ -49,20 +57,31 @@ export interface LabResult {
   readonly captures: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 }
 
-/** Reads a lab file; `text` is its content. Throws {@linkcode LabFileError} with all that is wrong. */
-export async function loadLab(file: string, text: string, base: URL): Promise<LoadedLab> {
+/**
+ * Reads a lab file; `text` is its content, and `options` what is not in it: a real platform, say. Throws
+ * {@linkcode LabFileError} with all that is wrong.
+ */
+export async function loadLab(file: string, text: string, base: URL, options: LabOptions = {}): Promise<LoadedLab> {
   const source: Source = { file, text };
   const parsed = parseLab(text, file);
   const loaded = await loadModules(parsed, source, base);
-  const lab = buildLab(parsed, loaded, source);
+  const lab = buildLab(parsed, loaded, source, options);
   return {
     lab,
     name: parsed.name ?? file,
     links: (parsed.links ?? []).length + Object.values(parsed.switches ?? {}).flatMap((sw) => sw.ports).length,
     expectations: parsed.expect?.length ?? 0,
     run: (options = {}) => run(lab, parsed, loaded, options),
+    start: () => serve(lab, loaded),
     [Symbol.dispose]: () => lab[Symbol.dispose](),
   };
+}
+
+function serve(lab: Lab, loaded: Loaded): LabService {
+  const end = new AbortController();
+  const errors: Error[] = [];
+  for (const app of loaded.apps) void start(lab, app, end.signal, errors);
+  return { errors, [Symbol.dispose]: () => end.abort() };
 }
 
 async function run(lab: Lab, file: ParsedLab, loaded: Loaded, options: RunOptions): Promise<LabResult> {
@@ -123,6 +142,8 @@ function start(lab: Lab, a: Loaded["apps"][number], signal: AbortSignal, errors:
     };
     if (a.at === 0) void begin();
     // It runs in its own turn, as a process does, and not inside the timer interrupt.
-    else lab.machine.batch(() => lab.machine.hrtimers.start(new HrTimer(() => queueMicrotask(begin)), a.at));
+    else {lab.machine.batch(() =>
+        lab.machine.hrtimers.start(new HrTimer(() => queueMicrotask(begin)), lab.machine.now + a.at)
+      );}
   });
 }

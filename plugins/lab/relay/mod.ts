@@ -10,6 +10,8 @@
  *                   curl, fetch ── SOCKS5
  * ```
  *
+ * The lab hosts may also be those of a lab file: {@linkcode relayLab}.
+ *
  * Anybody who reaches a door is on the switch. So the doors listen on 127.0.0.1 unless told otherwise, and a page of
  * another site may not join (see {@linkcode WebSocketDoor.origins}).
  *
@@ -38,5 +40,6 @@
  */
 export { relayCommand } from "./command.ts";
 export type { GuestListener, QemuAddress, WebSocketDoor } from "./doors.ts";
+export { type LabDoor, type LabRelay, relayLab } from "./lab_file.ts";
 export { createRelay, type Guest, Relay, type RelayHostOptions, type RelayOptions } from "./relay.ts";
 export { byteAt, serveWeb } from "./web.ts";

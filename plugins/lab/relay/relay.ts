@@ -1,16 +1,17 @@
 /**
  * A relay: guests on a switch, and a router between them and lab hosts.
  */
-import { createHost, createNet, type Host, Machine, type Net, type Plugin, realPlatform } from "../../../mod.ts";
+import { createHost, createNet, type Host, Machine, type Plugin, realPlatform } from "../../../mod.ts";
 import { type StreamDevice, streamDevice, type StreamLink } from "../../device/stream/mod.ts";
 import { vethPair } from "../../device/veth/mod.ts";
-import { type Bridge, bridge, bridgeDevice } from "../../link/bridge/mod.ts";
+import { bridge, bridgeDevice } from "../../link/bridge/mod.ts";
 import { ethernet } from "../../link/ethernet/mod.ts";
 import { qdisc } from "../../link/qdisc/mod.ts";
 import { ipToString, needCidr } from "../../network/inet/mod.ts";
 import { DHCP_SERVER, type DhcpBinding, dhcpServer } from "../../socket/dhcp/mod.ts";
 import { DNS_SERVER, dnsServer, resolver } from "../../socket/dns/mod.ts";
 import { type SocksOptions, type SocksServer, socksServer } from "../../socket/socks/mod.ts";
+import type { LabSwitch } from "../lab.ts";
 import { type GuestListener, listenQemu, listenWebSocket, type QemuAddress, type WebSocketDoor } from "./doors.ts";
 
 /** What a relay is made of. */
@@ -27,6 +28,10 @@ export interface RelayOptions {
   leaseTime?: number;
   /** Guests at once. Default 64. */
   maxGuests?: number;
+  /** The router's name. Default `router`. */
+  name?: string;
+  /** A switch of a lab on `machine`: the router's other side, at the address `lab`, instead of a switch of the relay's. */
+  labSwitch?: LabSwitch;
 }
 
 /** A guest that is there. */
@@ -62,9 +67,12 @@ export class Relay implements AsyncDisposable {
   readonly maxGuests: number;
   /** Guests that were turned away: too many. */
   turnedAway = 0;
+  /** The guests' subnet, `10.0.2.0/24`. */
+  readonly guestNet: string;
   readonly #own: boolean;
-  readonly #guestSwitch: { net: Net; bridge: Bridge };
-  readonly #labSwitch: { net: Net; bridge: Bridge };
+  readonly #joined: boolean;
+  readonly #guestSwitch: LabSwitch;
+  readonly #labSwitch: LabSwitch;
   readonly #labNet: { addr: number; prefix: number };
   readonly #guests: Map<string, Guest> = new Map();
   readonly #doors: Set<AsyncDisposable> = new Set();
@@ -74,6 +82,7 @@ export class Relay implements AsyncDisposable {
   /** Use {@linkcode createRelay}. */
   constructor(options: RelayOptions) {
     const { guests = "10.0.2.1/24", lab = "10.0.3.1/24", domain = "lab", leaseTime = 3600, maxGuests = 64 } = options;
+    const { name = "router" } = options;
     const outer = subnet(guests, "guests");
     this.#labNet = subnet(lab, "lab");
     if (overlap(outer, this.#labNet)) throw new RangeError(`Cannot relay between ${guests} and ${lab}: they overlap`);
@@ -82,7 +91,8 @@ export class Relay implements AsyncDisposable {
     this.maxGuests = maxGuests;
     const router = ipToString(outer.addr);
     const [first, last] = rangeOf(outer);
-    const names = { router, gateway: ipToString(this.#labNet.addr) };
+    const names = { [name]: router, gateway: ipToString(this.#labNet.addr) };
+    this.guestNet = `${ipToString(outer.addr & -(2 ** (32 - outer.prefix)))}/${outer.prefix}`;
     // Made before the machine: what is wrong with the options is said, and nothing has to be undone.
     const plugins = [
       dhcpServer({ dev: "eth0", range: [first, last], router, dns: router, domain, leaseTime }),
@@ -91,9 +101,12 @@ export class Relay implements AsyncDisposable {
     ];
     this.#own = options.machine === undefined;
     this.machine = options.machine ?? new Machine({ platform: realPlatform() });
-    this.router = createHost({ machine: this.machine, name: "router", forwarding: true, plugins });
-    this.#guestSwitch = this.#switch("guests", "eth0", guests);
-    this.#labSwitch = this.#switch("labnet", "eth1", lab);
+    this.router = createHost({ machine: this.machine, name, forwarding: true, plugins });
+    this.#guestSwitch = this.#switch("guests");
+    this.#plug(this.#guestSwitch, this.router, "eth0", guests);
+    this.#joined = options.labSwitch !== undefined;
+    this.#labSwitch = options.labSwitch ?? this.#switch("labnet");
+    this.#plug(this.#labSwitch, this.router, "eth1", lab);
   }
 
   /** The guests that are there. */
@@ -110,6 +123,7 @@ export class Relay implements AsyncDisposable {
   host(name: string, options: RelayHostOptions = {}): Host {
     const known = this.hosts.get(name);
     if (known !== undefined) return known;
+    if (this.#joined) throw new TypeError(`Cannot add lab host ${name}: the hosts of a lab's switch are the lab's`);
     if (!/^[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?$/i.test(name) || name === "router" || name === "gateway") {
       throw new TypeError(
         `Cannot name a lab host "${name}": up to 15 letters, digits and "-", and not router or gateway`,
@@ -124,12 +138,21 @@ export class Relay implements AsyncDisposable {
     const address = ipToString((network + this.#nextHost++) | 0);
     const names = resolver({ servers: [gateway], search: [this.domain] });
     const host = createHost({ machine: this.machine, name, plugins: [names, ...(options.plugins ?? [])] });
-    this.#plug(this.#labSwitch, host, "eth0");
-    host.addr.add("eth0", `${address}/${prefix}`);
+    this.#plug(this.#labSwitch, host, "eth0", `${address}/${prefix}`);
     host.route.add("default", { via: gateway });
+    this.adopt(name, host, address);
+    return host;
+  }
+
+  /** A host of the machine that is there already gets a name. */
+  adopt(name: string, host: Host, address: string): void {
     this.router.net.get(DNS_SERVER).add({ name: `${name}.${this.domain}`, type: "A", ttl: 60, data: address });
     this.hosts.set(name, host);
-    return host;
+  }
+
+  /** A device of a host of the machine on the lab's side. */
+  attach(host: Host, dev: string, address: string): void {
+    this.#plug(this.#labSwitch, host, dev, address);
   }
 
   /** A guest joins over a link; null: there are too many. It leaves when the link ends. */
@@ -181,20 +204,18 @@ export class Relay implements AsyncDisposable {
     return door;
   }
 
-  /** A switch, and the router's device on it. */
-  #switch(name: string, dev: string, address: string): { net: Net; bridge: Bridge } {
+  #switch(name: string): LabSwitch {
     const net = createNet({ machine: this.machine, name, plugins: [ethernet(), qdisc(), bridge()] });
-    const made = { net, bridge: bridgeDevice(net, "br0") };
-    this.#plug(made, this.router, dev);
-    this.router.addr.add(dev, address);
-    return made;
+    return { net, bridge: bridgeDevice(net, "br0") };
   }
 
-  #plug(sw: { net: Net; bridge: Bridge }, host: Host, dev: string): void {
+  /** A host's device on a switch. */
+  #plug(sw: LabSwitch, host: Host, dev: string, address: string): void {
     const pair = vethPair(sw.net, host.net.name, host.net, dev, { txQueueLen: 1000 });
     pair.a.open();
     pair.b.open();
     sw.bridge.addPort(pair.a);
+    host.addr.add(dev, address);
   }
 }
 

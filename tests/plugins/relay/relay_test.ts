@@ -305,6 +305,10 @@ Deno.test("options that make no sense are refused, in code and on the command li
       [["--host", "x"], "NAME=MODULE"],
       [["--guest", "x"], "did you mean --guests?"],
       [["--guests", "10.0.2.0/24"], "a host's address"],
+      [["--at", "sw"], "--at without a lab file"],
+      [["none.yaml"], "Cannot read none.yaml"],
+      [["--host", "a=b.ts", "a.yaml"], "--host with a lab file"],
+      [["--at", "x", "examples/labs/router.yaml"], "at x: there are left, router, right"],
     ] as const
   ) {
     const { code, stderr } = await new Deno.Command(Deno.execPath(), {
