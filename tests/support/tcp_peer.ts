@@ -8,7 +8,7 @@ import { createHost, type Host } from "../../mod.ts";
 import { INET, needIp } from "../../plugins/network/inet/mod.ts";
 import { AF_INET, msgHdr, SO_RCVBUF, SOCK_STREAM, SOL_SOCKET } from "../../plugins/transport/sock/mod.ts";
 import { tcpSk, type TcpSock } from "../../plugins/transport/tcp/tcp_sock.ts";
-import { eth, ipv4, tcp, type TcpFields } from "./frames/build.ts";
+import { eth, ipv4, type Ipv4Fields, tcp, type TcpFields } from "./frames/build.ts";
 import { type BytesLike, concat } from "./frames/bytes.ts";
 import { decode, type Decoded } from "./frames/decode.ts";
 import { TestMachine } from "./hosts.ts";
@@ -39,6 +39,11 @@ export interface Seen {
   at: number;
   /** The payload in hex. */
   payload: string;
+  /** The urgent pointer. */
+  urgent: number;
+  /** Type of service, time to live. */
+  tos: number;
+  ttl: number;
 }
 
 /** What {@linkcode RawPeer} offers in a handshake. */
@@ -135,11 +140,18 @@ export class RawPeer implements Disposable {
       options: t.options,
       at: Math.floor(this.machine.now / 1e6),
       payload: d.payload ?? "",
+      urgent: t.urgent,
+      tos: d.ipv4.tos,
+      ttl: d.ipv4.ttl,
     });
   }
 
-  /** Sends a segment: `seq` relative to the peer's initial number, `ack` to the host's. */
-  send(fields: TcpFields & { seq: number; ack?: number }, payload: BytesLike = []): void {
+  /** Sends a segment: `seq` relative to the peer's initial number, `ack` to the host's; `ip`: other fields of IP. */
+  send(
+    fields: TcpFields & { seq: number; ack?: number },
+    payload: BytesLike = [],
+    ip: Partial<Ipv4Fields> = {},
+  ): void {
     const segment = tcp({
       sport: this.sport,
       dport: this.port,
@@ -148,7 +160,7 @@ export class RawPeer implements Disposable {
       seq: (ISN + fields.seq) >>> 0,
       ...(fields.ack === undefined ? {} : { ack: (this.isn + fields.ack) >>> 0 }),
     }, payload);
-    const packet = ipv4({ src: "10.0.0.2", dst: "10.0.0.1", ttl: 64, df: true }, segment);
+    const packet = ipv4({ src: "10.0.0.2", dst: "10.0.0.1", ttl: 64, df: true, ...ip }, segment);
     this.dev.receive(eth({ dst: HOST_MAC, src: PEER_MAC, pad: 60 }, packet));
   }
 

@@ -37,7 +37,11 @@ export function tcpRetransStampCleanup(tp: TcpSock): void {
  * Linux: tcp_packet_delayed().
  */
 function tcpPacketDelayed(tp: TcpSock): boolean {
-  if (tp.retransStamp === 0) return tp.sk.state !== TCP_SYN_SENT;
+  if (tp.retransStamp === 0) {
+    // Two that forget the time of what did go again: nonSackPreventsReopen(), and the ACK of a SYN.
+    if (!tp.sackOk && !before(tp.sndUna, tp.highSeq)) return false;
+    return tp.sk.state !== TCP_SYN_SENT;
+  }
   return tp.sawTstamp && tp.rcvTsecr !== 0 && before(tp.rcvTsecr, tp.retransStamp);
 }
 

@@ -262,7 +262,7 @@ Deno.test("[A57] a new key takes back all cookies", () => {
 
 // ---- who is nobody
 
-Deno.test("[A60] a SYN from or to broadcast, multicast or nobody is discarded silently, whatever the link says", () => {
+Deno.test("[A60] [MUST-57] [MUST-63] a SYN from or to broadcast, multicast or nobody is discarded silently, whatever the link says", () => {
   using machine = new TestMachine();
   const host = createHost({ machine, name: "host" });
   const out: Uint8Array[] = [];
@@ -309,7 +309,7 @@ Deno.test("[A60] a SYN from or to broadcast, multicast or nobody is discarded si
   sys.close(lis);
 });
 
-Deno.test("[A60] connect() to broadcast and multicast fails, and sends nothing", () => {
+Deno.test("[A60] [MUST-46] connect() to broadcast and multicast fails, and sends nothing", () => {
   using t = new Tun();
   const { sys } = t.host;
   for (const address of ["255.255.255.255", "10.255.255.255", "224.0.0.1", "239.1.2.3"]) {

@@ -127,7 +127,7 @@ function inject(o: Open, ack: number): { taken: boolean; answers: string[] } {
   return { taken, answers };
 }
 
-Deno.test("[A27] data is taken under an ACK in [UNA - largest window, NXT] alone; one step outside it is challenged", () => {
+Deno.test("[A27] [MAY-12] data is taken under an ACK in [UNA - largest window, NXT] alone; one step outside it is challenged", () => {
   const o = open("ESTABLISHED", { window: 5000 });
   using t = o.t;
   // 20,000 bytes are acknowledged, so that it is the window that bounds; then 1,000 are in flight.
@@ -339,7 +339,7 @@ const ERRORS: [number, number][] = [
   [12, 2],
 ];
 
-Deno.test("[A17] ICMP errors never end a connection, whatever they quote; source quench does nothing", () => {
+Deno.test("[A17] [MUST-55] [MUST-56] [SHLD-25] ICMP errors never end a connection, whatever they quote; source quench does nothing", () => {
   for (const [type, code] of ERRORS) {
     const o = open();
     using t = o.t;
@@ -366,7 +366,7 @@ Deno.test("[A17] ICMP errors never end a connection, whatever they quote; source
   }
 });
 
-Deno.test("[A17] while connecting an error counts if it quotes the very SYN; guesses do not", () => {
+Deno.test("[A17] [MUST-54] while connecting an error counts if it quotes the very SYN; guesses do not", () => {
   const expected: Record<string, string> = {
     "3/0": "ENETUNREACH",
     "3/1": "EHOSTUNREACH",

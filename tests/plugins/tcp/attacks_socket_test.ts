@@ -276,7 +276,7 @@ function serialCorrelation(x: readonly number[]): number {
   return cov / sq;
 }
 
-Deno.test("[A48] 10,000 connections' initial sequence numbers say nothing about the next", () => {
+Deno.test("[A48] [MUST-9] [SHLD-1] 10,000 connections' initial sequence numbers say nothing about the next", () => {
   using t = new Tun();
   t.host.sysctl("net.ipv4.tcp_syncookies", 0);
   t.listen(20_000);
@@ -349,7 +349,7 @@ Deno.test("[A50] timestamps of connections at one time are unrelated, and one co
   assertEquals((later - first) | 0, 700);
 });
 
-Deno.test("[A56] simultaneous open: both are connected, without a listener anywhere", () => {
+Deno.test("[A56] [MUST-10] simultaneous open: both are connected, without a listener anywhere", () => {
   using t = twoHosts({ neigh: true, wire: { delayNs: 1e6 } });
   const [a, b] = [t.a, t.b].map(({ sys }) => {
     const fd = sys.socket(AF_INET, SOCK_STREAM, 0);

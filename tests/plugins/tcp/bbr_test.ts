@@ -35,7 +35,7 @@ function run(
   return { rate: (server.received - half) * 8 / (seconds / 2), rttMs: (tp.srttUs >> 3) / 1000 };
 }
 
-Deno.test("bbr: it fills a link, and keeps its queue short", () => {
+Deno.test("[MAY-18] bbr: it fills a link, and keeps its queue short", () => {
   const { rate, rttMs } = run("bbr", bbr, 0, 6);
   assert(rate > 0.85 * RATE, `${rate / MBIT} Mbit/s`);
   assert(rttMs < 4 * DELAY_MS, `${rttMs} ms`);

@@ -150,7 +150,7 @@ Deno.test("the handshake is the first sample, unless the SYN went twice: then th
   }
 });
 
-Deno.test("Karn: what was sent again gives no sample, and the back-off stays until one comes", () => {
+Deno.test("[MUST-18] Karn: what was sent again gives no sample, and the back-off stays until one comes", () => {
   using t = new RawPeer();
   const fd = t.accept();
   t.host.sys.setsockopt(fd, SOL_TCP, TCP_NODELAY, 1);

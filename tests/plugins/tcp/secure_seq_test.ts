@@ -86,7 +86,7 @@ function chiSquare(numbers: readonly number[], shift: number): number {
   return cells.reduce((sum, c) => sum + (c - mean) ** 2 / mean, 0);
 }
 
-Deno.test("[A48] initial sequence numbers: 10,000 tuples are spread evenly, one tuple's increase by a clock of 64 ns", () => {
+Deno.test("[A48] [MUST-8] [SHLD-1] initial sequence numbers: 10,000 tuples are spread evenly, one tuple's increase by a clock of 64 ns", () => {
   const keys = new TcpKeys(virtualPlatform(1));
   const isns = Array.from({ length: 10_000 }, (_, i) => keys.isn(0x0a000001, 0x0a000002, 1024 + i, 80, 1e9));
   for (const shift of [0, 8, 16, 24]) {

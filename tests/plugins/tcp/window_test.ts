@@ -58,7 +58,7 @@ Deno.test("[A47] no silly window: it closes by what comes, and opens again in st
   assert(open.window >= 1460, `opened by ${open.window}`);
 });
 
-Deno.test("the right edge of the window never goes back, whatever is received and read", () => {
+Deno.test("[SHLD-14] the right edge of the window never goes back, whatever is received and read", () => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(fc.integer({ min: 1, max: 1460 }), fc.integer({ min: 0, max: 4000 })), { maxLength: 60 }),
