@@ -31,6 +31,7 @@ import {
   graphCommand,
   INTERRUPTED,
   Interrupted,
+  livelockCommand,
   pluginsCommand,
   procCommand,
   runCommand,
@@ -53,6 +54,7 @@ const COMMANDS: readonly Command[] = [
   procCommand,
   pluginsCommand,
   packetdrillCommand,
+  livelockCommand,
   benchCommand,
   relayCommand,
 ];

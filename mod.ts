@@ -52,6 +52,7 @@ import {
 import { loopbackDevice } from "./plugins/device/loopback/mod.ts";
 import { ethernet } from "./plugins/link/ethernet/mod.ts";
 import { qdisc } from "./plugins/link/qdisc/mod.ts";
+import { steering } from "./plugins/link/steering/mod.ts";
 import { inet, ipToString, needIp } from "./plugins/network/inet/mod.ts";
 import { netfilter } from "./plugins/network/netfilter/mod.ts";
 import { DEVINET, devinet, inDevGet, type InIfaddr } from "./plugins/network/devinet/mod.ts";
@@ -104,6 +105,7 @@ export function standardPlugins(): Plugin[] {
   return [
     ethernet(),
     qdisc(),
+    steering(),
     inet(),
     netfilter(),
     devinet(),
@@ -496,14 +498,15 @@ export class RouteCommands {
 
   /** What the errnos of {@linkcode add} mean here. Wrong numbers and names are errors at once. */
   #hints(to: string, route: Omit<Route, "to">): Readonly<Record<string, string>> {
-    const { dev, via, type = "unicast" } = route;
+    const { dev, via, type = "unicast", congctl } = route;
     const noDevice = dev !== undefined
       ? `there is no ${dev}; there are ${this.#net.devices.map((d) => d.name).join(", ") || "none"}`
       : via === undefined
       ? "name a gateway (via) or a device (dev)"
       : `no device reaches ${via}`;
     const host = to.includes("/") ? "the address has bits behind the prefix, or src is not ours" : "src is not ours";
-    return { ...ROUTE_HINTS, ENODEV: type === "unicast" ? noDevice : `type ${type}`, EINVAL: host };
+    const EINVAL = congctl === undefined ? host : `${host}, or there is no congestion control ${congctl}`;
+    return { ...ROUTE_HINTS, ENODEV: type === "unicast" ? noDevice : `type ${type}`, EINVAL };
   }
 }
 

@@ -37,6 +37,8 @@ export class IrqLine {
   latched = false;
   /** Times the handler ran. */
   count = 0;
+  /** The same by CPU. */
+  readonly perCpu: number[] = [];
   /** Causes that found the line masked. */
   suppressed = 0;
   /** Moderation. */
@@ -55,6 +57,7 @@ export class IrqLine {
     this.irq = irq;
     this.name = name;
     this.handler = handler;
+    for (let i = 0; i < machine.cpus.length; i++) this.perCpu.push(0);
     this.#timer = new HrTimer(() => this.#fire());
   }
 
@@ -94,6 +97,12 @@ export class IrqLine {
     }
   }
 
+  /** From its next interrupt on another CPU takes it. Linux: /proc/irq/N/smp_affinity_list. */
+  setAffinity(cpu: number): void {
+    this.machine.cpuAt(cpu, `set the affinity of ${this.name}`);
+    this.cpu = cpu;
+  }
+
   /** Changes moderation while running. */
   setCoalesce(c: Coalesce): void {
     this.coalesce.usecs = c.usecs;
@@ -116,6 +125,7 @@ export class IrqLine {
       return;
     }
     this.count++;
+    this.perCpu[this.cpu]++;
     const machine = this.machine;
     machine.enter();
     const interrupted = machine.cpu;

@@ -9,21 +9,20 @@ import { DropReasons } from "./drop_reason.ts";
 import { CopyLedger, EventBus } from "./event_bus.ts";
 import * as eventBus from "./event_bus.ts";
 import { IrqLine } from "./irq.ts";
-import { backlogNapi, type Napi, NETDEV_BUDGET, NETDEV_BUDGET_NS, pollListAdd } from "./napi.ts";
+import { backlogNapi, type Napi, pollListAdd } from "./napi.ts";
 import { Net, type NetOptions } from "./net.ts";
 import { groFlush } from "./offload.ts";
 import { PagePool, type PagePoolOptions } from "./page_pool.ts";
 import { type Platform, virtualPlatform } from "./platform.ts";
 import { PluginError } from "./plugin.ts";
-import { SKB_CB_WORDS } from "./sk_buff.ts";
 import { SkbPool } from "./skb_pool.ts";
 import { Cpu } from "./softirq.ts";
 import * as softirq from "./softirq.ts";
-import { netTxAction } from "./transmit.ts";
+import { NETDEV_BUDGET, NETDEV_BUDGET_NS, netTxAction } from "./transmit.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
 const { G_NAPI, TP_NAPI_POLL } = eventBus;
-const { CTX_PROCESS, doSoftirq, NET_RX_SOFTIRQ, raiseSoftirq, runKsoftirqd } = softirq;
+const { CTX_PROCESS, doSoftirq, NET_RX_SOFTIRQ, raiseSoftirq, runKsoftirqd, wakeKsoftirqd } = softirq;
 
 /** Something that is woken at the outermost exit: a socket with data. */
 export interface Wakeable {
@@ -50,6 +49,8 @@ export interface MachineOptions extends PagePoolOptions {
   debug?: boolean;
   /** Virtual time advances by itself while the user's code waits. Default true. */
   autoAdvance?: boolean;
+  /** Makes CPU work take virtual time: `(machine) => cpuCost(machine, {...})`. Default: it takes none. */
+  cost?: (machine: Machine) => unknown;
 }
 
 /** What a plugin threw where nothing may throw. */
@@ -59,8 +60,6 @@ export interface PluginFault {
   /** What it threw. */
   readonly error: unknown;
 }
-
-const FAULTS_KEPT = 16;
 
 /** A machine. */
 export class Machine extends Clock {
@@ -80,16 +79,22 @@ export class Machine extends Clock {
   declare cpu: Cpu;
   /** Interrupt lines by number. */
   readonly irqs: Map<number, IrqLine> = new Map();
+  /** Threads of the kernel that may have work. `run`: a turn; false: it had none. */
+  readonly kthreads: Set<{ run(): boolean }> = new Set();
   /** Nets, in order of making. */
   readonly nets: Net[] = [];
   /** Plugins' errors are rethrown. */
   declare readonly strict: boolean;
   /** What plugins threw on the path; the last 16. */
   readonly faults: PluginFault[] = [];
+  /** Softirqs that may be pending on any CPU. */
+  raised: number = 0;
   /** Depth of enter(). */
   depth: number = 0;
   /** Depth of {@linkcode batch}: a driver may put its doorbell off to the outermost exit, see {@linkcode wakeLater}. */
   batching: number = 0;
+  /** Readers that were woken and wait for their call. */
+  readyCount: number = 0;
   /** Packets of one NET_RX run. Linux: net.core.netdev_budget. */
   budget: number = NETDEV_BUDGET;
   /** ns of one NET_RX run. Linux: net.core.netdev_budget_usecs. */
@@ -100,10 +105,7 @@ export class Machine extends Clock {
   declare readonly siteNetifRx: number;
   readonly #ready: Wakeable[] = [];
   readonly #atRest: (() => void)[] = [];
-  readonly #cb = new Map<string, number>();
   readonly #resources = new Map<string, Disposable>();
-  #cbUsed = 0;
-  #readyCount = 0;
   #waking = false;
   #nextIrq = 16;
   #thrown: PluginError | null = null;
@@ -128,6 +130,7 @@ export class Machine extends Clock {
     const onError = (who: string, error: unknown): void => this.fault(who, error);
     this.timers.onError = this.deferrable.onError = this.hrtimers.onError = onError;
     this.bus.onError = (name, error) => this.fault(`a listener of ${name}`, error);
+    options.cost?.(this);
   }
 
   /** A net on this machine; a plugin that fails ends it again. */
@@ -152,16 +155,7 @@ export class Machine extends Clock {
 
   /** Words of `skb.cb` for a layer, claimed by name; the index of the first. More than there are is a RangeError. */
   claimCb(name: string, words: number): number {
-    const known = this.#cb.get(name);
-    if (known !== undefined) return known;
-    const at = this.#cbUsed;
-    if (at + words > SKB_CB_WORDS) {
-      const left = `${SKB_CB_WORDS - at} of ${SKB_CB_WORDS}`;
-      throw new RangeError(`Cannot claim ${words} words of skb.cb for ${name}: ${left} are left`);
-    }
-    this.#cbUsed += words;
-    this.#cb.set(name, at);
-    return at;
+    return this.skbs.claimCb(name, words);
   }
 
   /** An interrupt line; the handler finds `devId` in it. Linux: request_irq(). */
@@ -180,8 +174,6 @@ export class Machine extends Clock {
     return made;
   }
 
-  // ---- entry and exit
-
   /** Begins an entry. Pair it with {@linkcode exit}; nothing between them throws, or use {@linkcode batch}. */
   enter(): void {
     if (this.depth++ === 0) {
@@ -193,8 +185,8 @@ export class Machine extends Clock {
   /** Ends an entry; the outermost one runs softirqs, then wakes. Linux: irq_exit(), local_bh_enable(). */
   exit(): void {
     if (this.depth === 1) {
-      if (this.cpu.pending !== 0 && this.now >= this.cpu.restUntil) doSoftirq(this, this.cpu);
-      if (this.cpus.length > 1) this.#otherCpus();
+      if (this.cpus.length > 1 && this.raised !== 0) this.#runCpus(true);
+      else if (this.cpu.pending !== 0 && this.now >= this.cpu.restUntil) doSoftirq(this, this.cpu);
     }
     this.leave();
   }
@@ -202,8 +194,9 @@ export class Machine extends Clock {
   /** Ends an entry without running softirqs: ksoftirqd's. Where the machine is strict, a plugin's error surfaces here. */
   leave(): void {
     if (this.depth === 1 && this.#atRest.length !== 0) this.#runAtRest();
+    if (this.depth === 1 && this.raised !== 0 && this.cpus.length > 1) this.#runCpus(false);
     if (--this.depth !== 0) return;
-    if (this.#readyCount !== 0 && !this.#waking) this.#wakeAll();
+    if (this.readyCount !== 0 && !this.#waking) this.#wakeAll();
     this.rest();
     if (this.#thrown !== null && !this.#waking) this.#rethrow();
   }
@@ -220,11 +213,31 @@ export class Machine extends Clock {
     }
   }
 
+  /** A CPU by number; one that is not there is a RangeError. */
+  cpuAt(id: number, what: string = "use it"): Cpu {
+    const cpu = this.cpus[id];
+    if (cpu !== undefined) return cpu;
+    throw new RangeError(`Cannot ${what}: CPU ${id} is not there, the machine has 0 to ${this.cpus.length - 1}`);
+  }
+
+  /** Runs system calls on another CPU than 0. Linux: `taskset -c ID`. What follows an `await` is on CPU 0 again. */
+  onCpu<T>(id: number, fn: () => T): T {
+    const [before, cpu] = [this.cpu, this.cpuAt(id, "run there")];
+    this.enter();
+    this.cpu = cpu;
+    try {
+      return fn();
+    } finally {
+      this.exit();
+      this.cpu = before;
+    }
+  }
+
   /** Puts something on the ready list, once; it is woken at the outermost exit. */
   wakeLater(w: Wakeable): void {
     if (w.ready) return;
     w.ready = true;
-    this.#ready[this.#readyCount++] = w;
+    this.#ready[this.readyCount++] = w;
   }
 
   /** Calls `fn` between softirq runs: now, or when the run that calls ends. */
@@ -236,7 +249,7 @@ export class Machine extends Clock {
   /** A plugin threw on the path: recorded; where the machine is strict, thrown again at the outermost exit. */
   fault(who: string, error: unknown): void {
     this.faults.push({ who, error });
-    if (this.faults.length > FAULTS_KEPT) this.faults.shift();
+    if (this.faults.length > 16) this.faults.shift();
     if (!this.strict || this.#thrown !== null) return;
     const what = error instanceof Error ? error.message : String(error);
     this.#thrown = new PluginError("NETPATH_THREW_ON_PATH", [who], `${who} threw on the path: ${what}`, {
@@ -258,7 +271,7 @@ export class Machine extends Clock {
       napi.next = null;
       napi.listed = false;
       if (!napi.scheduled) continue;
-      const work = this.#poll(napi);
+      const work = this.pollNapi(napi);
       budget -= work;
       this.refresh();
       if (napi.scheduled && !napi.listed) {
@@ -273,8 +286,8 @@ export class Machine extends Clock {
     if (cpu.pollHead !== null) raiseSoftirq(this, cpu, NET_RX_SOFTIRQ);
   }
 
-  /** Linux: __napi_poll(). */
-  #poll(napi: Napi): number {
+  /** One poll of a context's weight; returns the packets. Linux: __napi_poll(). */
+  pollNapi(napi: Napi): number {
     napi.polls++;
     let work = 0;
     try {
@@ -298,14 +311,27 @@ export class Machine extends Clock {
     netTxAction(this, cpu);
   }
 
-  #otherCpus(): void {
+  /**
+   * One CPU after the other until none has raised anything for another: at most 10 rounds, then ksoftirqd. One whose
+   * ksoftirqd waits for its turn has its say in the first round if `all`, as on interrupt exit.
+   */
+  #runCpus(all: boolean): void {
     const current = this.cpu;
-    for (const cpu of this.cpus) {
-      if (cpu === current || cpu.pending === 0) continue;
+    const n = this.cpus.length;
+    for (let i = 0, idle = 0; idle < n && i < 10 * n; i++) {
+      const cpu = this.cpus[(current.id + i) % n];
+      idle++;
+      if (cpu.pending === 0 || this.now < cpu.restUntil || (cpu.ksoftirqd && !(all && i < n))) continue;
+      idle = 0;
       this.cpu = cpu;
       doSoftirq(this, cpu);
     }
     this.cpu = current;
+    this.raised = 0;
+    for (const cpu of this.cpus) {
+      this.raised |= cpu.pending;
+      if (cpu.pending !== 0 && !cpu.ksoftirqd) wakeKsoftirqd(this, cpu);
+    }
   }
 
   #runAtRest(): void {
@@ -323,7 +349,7 @@ export class Machine extends Clock {
     this.#waking = true;
     const list = this.#ready;
     // Woken code may make more ready: the list grows while it is walked.
-    for (let i = 0; i < this.#readyCount; i++) {
+    for (let i = 0; i < this.readyCount; i++) {
       const w = list[i];
       list[i] = NOBODY;
       w.ready = false;
@@ -334,7 +360,7 @@ export class Machine extends Clock {
       }
     }
     // The array keeps its length: emptying it would allocate again at the next wake.
-    this.#readyCount = 0;
+    this.readyCount = 0;
     this.#waking = false;
   }
 
@@ -353,6 +379,7 @@ export class Machine extends Clock {
         runKsoftirqd(this, cpu);
         busy = true;
       }
+      for (const thread of this.kthreads) busy = thread.run() || busy;
     }
   }
 

@@ -14,14 +14,10 @@ import type { SkBuff } from "./sk_buff.ts";
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
 const { NET_RX_SOFTIRQ, raiseSoftirq } = softirq;
 const { G_NAPI, TP_NAPI_COMPLETE, TP_NAPI_SCHEDULE } = eventBus;
-const { netifReceiveSkb } = receive;
+const { netifReceiveSkb, netifReceiveSkbCore } = receive;
 
 /** Packets that one poll may take. Linux: NAPI_POLL_WEIGHT. */
 export const NAPI_WEIGHT = 64;
-/** Packets of one run of NET_RX, over all contexts. Linux: net.core.netdev_budget. */
-export const NETDEV_BUDGET = 300;
-/** Time of one run in ns: 2 jiffies. Linux: net.core.netdev_budget_usecs. */
-export const NETDEV_BUDGET_NS = 2e6;
 
 /** A polling context, usually one per queue of a device. */
 export class Napi {
@@ -31,8 +27,12 @@ export class Napi {
   declare readonly poll: (napi: Napi, budget: number) => number;
   /** Most packets of one poll. */
   declare weight: number;
-  /** CPU it runs on. */
+  /** CPU it runs on: the one that scheduled it; the backlog's stays on its own. */
   declare cpu: Cpu;
+  /** Number of the device's queue. */
+  index: number = 0;
+  /** Polls in turns of its own, woken here; null: softirqs poll. Linux: NAPI_STATE_THREADED. */
+  thread: { wake(): void } | null = null;
   /** To be polled, or being polled. */
   scheduled: boolean = false;
   /** On a poll list now; it may have been disabled meanwhile. */
@@ -69,18 +69,17 @@ export class Napi {
     return this.dev === null ? "the backlog" : this.dev.name;
   }
 
-  /** Puts it on its CPU's poll list and raises NET_RX. False: it was there already. Linux: napi_schedule(). */
+  /** To be polled on this CPU, in NET_RX or by its thread. False: it was so already. Linux: napi_schedule(). */
   schedule(): boolean {
-    if (this.disabled) return false;
-    if (this.scheduled) {
-      this.missed = true;
+    if (this.disabled || this.scheduled) {
+      this.missed = this.scheduled;
       return false;
     }
     this.scheduled = true;
     this.missed = false;
+    if (this.dev !== null && !this.listed) this.cpu = this.machine.cpu;
     if ((this.machine.bus.mask & G_NAPI) !== 0) this.machine.bus.hit(TP_NAPI_SCHEDULE, null, 0, 0, this);
-    pollListAdd(this);
-    raiseSoftirq(this.machine, this.cpu, NET_RX_SOFTIRQ);
+    toBePolled(this);
     return true;
   }
 
@@ -92,8 +91,7 @@ export class Napi {
     if (this.groList !== null) groFlush(this);
     if (this.missed && !this.disabled) {
       this.missed = false;
-      pollListAdd(this);
-      raiseSoftirq(this.machine, this.cpu, NET_RX_SOFTIRQ);
+      toBePolled(this);
       return false;
     }
     this.scheduled = false;
@@ -120,6 +118,13 @@ export class Napi {
   }
 }
 
+/** Linux: ____napi_schedule(). */
+export function toBePolled(napi: Napi): void {
+  if (napi.thread !== null) return napi.thread.wake();
+  pollListAdd(napi);
+  raiseSoftirq(napi.machine, napi.cpu, NET_RX_SOFTIRQ);
+}
+
 /** To the end of the poll list. One that was disabled and enabled again may still stand in it: it keeps its place. */
 export function pollListAdd(napi: Napi): void {
   if (napi.listed) return;
@@ -133,17 +138,12 @@ export function pollListAdd(napi: Napi): void {
 /** The backlog's NAPI context for a CPU. Linux: process_backlog(). */
 export function backlogNapi(machine: Machine): Napi {
   return new Napi(machine, null, (napi, budget) => {
+    const { backlog } = napi.cpu;
     let work = 0;
-    while (work < budget) {
-      const skb = napi.cpu.backlog.dequeue();
-      if (skb === null) {
-        napi.missed = false;
-        napi.complete(work);
-        return work;
-      }
-      work++;
-      netifReceiveSkb(skb);
-    }
+    for (; work < budget && backlog.qlen !== 0; work++) netifReceiveSkbCore(backlog.dequeue()!);
+    if (work === budget) return work;
+    napi.missed = false;
+    napi.complete(work);
     return work;
   });
 }

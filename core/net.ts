@@ -60,6 +60,8 @@ export class Net extends Registry {
   readonly qdiscs: Map<string, QdiscOps> = new Map();
   /** The kind that a device gets when it comes up. Linux: net.core.default_qdisc. */
   defaultQdisc: string = "pfifo_fast";
+  /** The transmit queue where the driver does not choose; steering fills it. Linux: netdev_pick_tx(). Borrows `skb`. */
+  pickTx: (skb: SkBuff, dev: NetDevice) => number = () => 0;
   /** Packets dropped, by reason. */
   readonly drops: Map<number, number> = new Map();
   /** What plugins threw on the path; the last 16. */
@@ -218,8 +220,6 @@ export class Net extends Registry {
     return ok;
   }
 
-  // ---- queue disciplines
-
   /**
    * Registers a kind of queue discipline. Queues that have this kind from a plugin that was swapped get the new one, and
    * what the old one held moves there. Linux: register_qdisc().
@@ -230,7 +230,9 @@ export class Net extends Registry {
       for (const dev of this.#devices.values()) {
         for (const txq of dev.txq) {
           const q = txq.qdisc;
-          if (q !== null && q.ops !== ops && q.ops.name === ops.name) this.#graft(txq, ops, q.options, true);
+          if (q === null || q.txq !== txq || q.ops === ops || q.ops.name !== ops.name) continue;
+          this.#graft(txq, ops, q.options, true);
+          if (q.shared) this.#share(dev);
         }
       }
       return () => {
@@ -241,27 +243,38 @@ export class Net extends Registry {
 
   /** Attaches {@linkcode defaultQdisc} to a queue that has none. */
   attachDefaultQdisc(txq: NetdevQueue): void {
+    const root = txq.dev.txq[0].qdisc;
+    if (root !== null && root.shared) txq.qdisc = root;
     if (txq.qdisc !== null || txq.dev.txQueueLen === 0) return;
     const ops = this.qdiscs.get(this.defaultQdisc);
     if (ops !== undefined) this.#graft(txq, ops, {});
   }
 
   /**
-   * Puts a discipline on all queues of a device; `null`: noqueue. What the old one held is dropped and counted.
-   * Returns how many. An unknown kind is a TypeError. Linux: `tc qdisc replace dev DEV root KIND`.
+   * Puts a discipline on a device; `null`: noqueue; "mq": each transmit queue has the default kind of its own again.
+   * What the old ones held is dropped and counted. Returns how many. An unknown kind is a TypeError.
+   * Linux: `tc qdisc replace dev DEV root KIND`.
    */
   setQdisc(dev: NetDevice, kind: string | null, options: Readonly<Record<string, unknown>> = {}): number {
-    const ops = kind === null ? null : this.qdiscs.get(kind);
+    const mq = kind === "mq" && dev.txq.length > 1;
+    const ops = kind === null ? null : this.qdiscs.get(mq ? this.defaultQdisc : kind);
     if (ops === undefined) {
-      throw new TypeError(
-        `Cannot set qdisc of ${dev.name}: no kind "${kind}"; there are ${[...this.qdiscs.keys()].join(", ")}`,
-      );
+      const kinds = [...this.qdiscs.keys()].join(", ");
+      throw new TypeError(`Cannot set qdisc of ${dev.name}: no kind "${kind}"; there are ${kinds}`);
     }
     return this.machine.batch(() => {
+      const each = mq || ops === null || dev.txq.length === 1;
       let lost = 0;
-      for (const txq of dev.txq) lost += this.#graft(txq, ops, options);
+      for (const txq of dev.txq) lost += this.#graft(txq, each || txq.index === 0 ? ops : null, options);
+      if (!each) this.#share(dev);
       return lost;
     });
+  }
+
+  /** The first queue's discipline serves all. */
+  #share(dev: NetDevice): void {
+    for (const txq of dev.txq) txq.qdisc = dev.txq[0].qdisc;
+    dev.txq[0].qdisc!.shared = true;
   }
 
   /** Returns how many packets of the former discipline were dropped; `move`: only what it will not give. */
@@ -272,7 +285,7 @@ export class Net extends Registry {
     }
     const old = txq.qdisc;
     txq.qdisc = q;
-    if (old === null) return 0;
+    if (old === null || old.txq !== txq) return 0;
     if (q !== null && move) {
       for (let skb = old.requeued.dequeue(); skb !== null; skb = old.requeued.dequeue()) q.requeued.enqueue(skb);
       for (let skb = old.ops.dequeue(old); skb !== null; skb = old.ops.dequeue(old)) q.ops.enqueue(skb, q);

@@ -4,9 +4,10 @@
 import type { Net } from "./net.ts";
 import type { Napi } from "./napi.ts";
 import type { SkBuff } from "./sk_buff.ts";
+import type { Cpu } from "./softirq.ts";
 import { NOTIFY_BAD } from "./event_bus.ts";
 import { ERRNO } from "./errno.ts";
-import { NetdevQueue, qdiscReset } from "./transmit.ts";
+import { devQueueXmit, NetdevQueue, qdiscReset } from "./transmit.ts";
 
 /** Administratively up. */
 export const IFF_UP = 0x1;
@@ -95,7 +96,7 @@ export function netdevOps(ops: Partial<NetdevOps> & Pick<NetdevOps, "startXmit">
     open: ops.open ?? (() => 0),
     stop: ops.stop ?? (() => {}),
     startXmit: ops.startXmit,
-    selectQueue: ops.selectQueue ?? (() => 0),
+    selectQueue: ops.selectQueue ?? ((skb, dev) => dev.net.pickTx(skb, dev)),
     changeMtu: ops.changeMtu ?? (() => 0),
   };
 }
@@ -246,6 +247,10 @@ export class NetDevice {
   rxHandler: ((skb: SkBuff) => number) | null = null;
   /** The netdev hook. Takes ownership of `skb` unless it returns 0: then the packet goes on. */
   ingress: ((skb: SkBuff) => number) | null = null;
+  /** Packet steering: the CPU that receives a packet, null: this one. Borrows `skb`. Linux: get_rps_cpu(). */
+  rps: ((skb: SkBuff) => Cpu | null) | null = null;
+  /** Makes the threads that poll its contexts, null: softirqs do. Linux: dev->threaded. */
+  threaded: ((napi: Napi) => { wake(): void }) | null = null;
   /** IPv4's data about the device; typed by devinet. Linux: ip_ptr. */
   ipPtr: object | null = null;
   /** The driver's own. */
@@ -335,6 +340,23 @@ export class NetDevice {
     if (this.carrier === on) return;
     this.carrier = on;
     if (this.ifindex !== 0) this.net.netdevChain.call({ kind: "NETDEV_CHANGE", dev: this });
+  }
+
+  /**
+   * From now on the device has `n` transmit queues; what its disciplines hold is queued anew, so that a flow keeps its
+   * order. Linux: netif_set_real_num_tx_queues(), which drops what the queues that go hold.
+   */
+  setRealNumTxQueues(n: number): void {
+    const held: SkBuff[] = [];
+    for (const { qdisc } of this.txq) {
+      if (qdisc === null || qdisc.shared) continue;
+      const next = (): SkBuff | null => qdisc.requeued.dequeue() ?? qdisc.ops.dequeue(qdisc);
+      for (let skb = next(); skb !== null; skb = next()) held.push(skb);
+    }
+    while (this.txq.length < n) this.txq.push(new NetdevQueue(this, this.txq.length));
+    this.txq.length = n;
+    if ((this.flags & IFF_UP) !== 0) { for (const txq of this.txq) this.net.attachDefaultQdisc(txq); }
+    for (const skb of held) devQueueXmit(skb);
   }
 
   /** Adds a tap; it sees received and sent packets. */

@@ -4,11 +4,23 @@
  */
 import type { Net } from "./net.ts";
 import type { Napi } from "./napi.ts";
-import { type NetDevice, NETIF_F_GSO_UDP_L4, NETIF_F_TSO } from "./net_device.ts";
+import {
+  type NetDevice,
+  NETIF_F_FRAGLIST,
+  NETIF_F_GSO_UDP_L4,
+  NETIF_F_HW_CSUM,
+  NETIF_F_SG,
+  NETIF_F_TSO,
+} from "./net_device.ts";
 import type { SkBuff } from "./sk_buff.ts";
+import * as skBuff from "./sk_buff.ts";
+import * as skbCopy from "./skb_copy.ts";
 import { netifReceiveSkb } from "./receive.ts";
-import { validateXmit } from "./transmit.ts";
 import { DROP } from "./drop_reason.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { CHECKSUM_PARTIAL } = skBuff;
+const { skbChecksumHelp } = skbCopy;
 
 /** A super-packet of TCP over IPv4. */
 export const SKB_GSO_TCPV4 = 1;
@@ -59,6 +71,27 @@ function findAnywhere(net: Net, type: number): PacketOffload | null {
 /** The device feature that a super-packet needs. Borrows `skb`. */
 export function gsoFeature(skb: SkBuff): number {
   return (skb.gsoType & SKB_GSO_UDP_L4) !== 0 ? NETIF_F_GSO_UDP_L4 : NETIF_F_TSO;
+}
+
+/**
+ * Makes a packet fit for its device: segments a super-packet, completes a checksum, linearizes. Gives a list linked by
+ * `next`, or null: dropped. Linux: validate_xmit_skb(). Takes ownership of `skb`.
+ */
+export function validateXmit(skb: SkBuff, dev: NetDevice): SkBuff | null {
+  const features = dev.features;
+  if (skb.gsoSize !== 0 && (features & gsoFeature(skb)) === 0) return gsoSegment(skb, dev);
+  const linear = skb.fragList === null ? NETIF_F_SG : NETIF_F_SG | NETIF_F_FRAGLIST;
+  if (skb.dataLen !== 0 && (features & linear) !== linear && !skb.linearize()) {
+    dev.stats.txDropped++;
+    dev.net.drop(skb, DROP.NOMEM);
+    return null;
+  }
+  if (skb.ipSummed === CHECKSUM_PARTIAL && (features & NETIF_F_HW_CSUM) === 0 && !skbChecksumHelp(skb)) {
+    dev.stats.txDropped++;
+    dev.net.drop(skb, DROP.SKB_CSUM);
+    return null;
+  }
+  return skb;
 }
 
 /** Segments in software; gives a list, or null: dropped. Linux: skb_gso_segment(). Takes ownership of `skb`. */

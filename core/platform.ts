@@ -29,6 +29,15 @@ export interface VirtualPlatform extends Platform {
   time: number;
 }
 
+/**
+ * CPU work takes virtual time: what a machine knows of its cost model. The model listens to tracepoints and moves the
+ * clock there, so that core has no code for it on the path; `cpuCost()` of the livelock lab is one.
+ */
+export interface CpuCost {
+  /** ns at which the {@linkcode Machine.advance} under way ends: nothing that is due later interrupts. Else Infinity. */
+  until: number;
+}
+
 interface Host {
   setImmediate?: (fn: () => void) => unknown;
 }

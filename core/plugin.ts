@@ -5,7 +5,7 @@
  * overwritten in place at a swap, so that whoever captured it never holds a stale one.
  */
 import type { Net } from "./net.ts";
-import type { NetDevice } from "./net_device.ts";
+import type { NetDevice, TapFn } from "./net_device.ts";
 import type { SkBuff } from "./sk_buff.ts";
 import { DROP } from "./drop_reason.ts";
 
@@ -111,6 +111,16 @@ export function checkPlugin(plugin: Plugin): void {
       `Cannot use plugin ${name}: it is written for api ${String(plugin.api)}, this is api 1`,
     );
   }
+}
+
+/** Registers a tap on all devices of a net. Linux: dev_add_pack() with ETH_P_ALL. */
+export function devAddTap(net: Net, fn: TapFn): Disposable {
+  return net.registration(() => {
+    net.ptypes.taps = [...net.ptypes.taps, fn];
+    return () => {
+      net.ptypes.taps = net.ptypes.taps.filter((t) => t !== fn);
+    };
+  });
 }
 
 /** Shows a packet to the taps. Linux: dev_queue_xmit_nit(). Borrows `skb`. */

@@ -4,6 +4,7 @@
 import type { Net } from "./net.ts";
 import { IFF_UP, type NetDevice, RX_HANDLER_ANOTHER, RX_HANDLER_CONSUMED, type TapFn } from "./net_device.ts";
 import type { SkBuff } from "./sk_buff.ts";
+import type { Cpu } from "./softirq.ts";
 import * as dropReason from "./drop_reason.ts";
 import * as eventBus from "./event_bus.ts";
 import { guarded, runTaps } from "./plugin.ts";
@@ -46,21 +47,22 @@ export function devAddPack(net: Net, pt: PacketType): Disposable {
   return net.registration(() => net.ptypes.add(pt));
 }
 
-/** Registers a tap on all devices of a net. Linux: dev_add_pack() with ETH_P_ALL. */
-export function devAddTap(net: Net, fn: TapFn): Disposable {
-  return net.registration(() => {
-    net.ptypes.taps = [...net.ptypes.taps, fn];
-    return () => {
-      net.ptypes.taps = net.ptypes.taps.filter((t) => t !== fn);
-    };
-  });
+/**
+ * Hands up a packet whose link header has been read: on this CPU, or through the backlog of the one that packet steering
+ * chose. Linux: netif_receive_skb(), net/core/dev.c. Takes ownership of `skb`.
+ */
+export function netifReceiveSkb(skb: SkBuff): void {
+  const rps = skb.dev!.rps;
+  const cpu = rps === null ? null : rps(skb);
+  if (cpu === null) netifReceiveSkbCore(skb);
+  else enqueueToBacklog(skb, cpu);
 }
 
 /**
- * Delivers a packet whose link header has been read: taps, the netdev hook, the device's handler, the packet type.
- * Linux: __netif_receive_skb_core(), net/core/dev.c. Takes ownership of `skb`.
+ * Delivers it: taps, the netdev hook, the device's handler, the packet type. Linux: __netif_receive_skb_core().
+ * Takes ownership of `skb`.
  */
-export function netifReceiveSkb(skb: SkBuff): void {
+export function netifReceiveSkbCore(skb: SkBuff): void {
   const dev = skb.dev!;
   const net = dev.net;
   const pool = skb.pool;
@@ -81,13 +83,10 @@ export function netifReceiveSkb(skb: SkBuff): void {
 /** Whether the packet goes on to the packet types. */
 function handleRx(skb: SkBuff, dev: NetDevice): boolean {
   const verdict = guarded(dev.rxHandler!, skb, dev, "rx handler");
-  if (verdict < 0) return false;
-  if (verdict === RX_HANDLER_CONSUMED) return false;
-  if (verdict === RX_HANDLER_ANOTHER) {
-    netifReceiveSkb(skb);
-    return false;
-  }
-  return true;
+  if (verdict < 0 || verdict === RX_HANDLER_CONSUMED) return false;
+  if (verdict !== RX_HANDLER_ANOTHER) return true;
+  netifReceiveSkbCore(skb);
+  return false;
 }
 
 function deliver(skb: SkBuff, dev: NetDevice, net: Net): void {
@@ -119,22 +118,28 @@ function call(pt: PacketType, skb: SkBuff, dev: NetDevice): void {
 }
 
 /**
- * Queues a packet on the CPU's backlog; the next softirq receives it. False: the backlog was full and it was dropped.
- * Linux: netif_rx(). Takes ownership of `skb`.
+ * Queues a packet on a backlog, the CPU's unless packet steering chose another; the next softirq receives it. False: the
+ * backlog was full and it was dropped. Linux: netif_rx(). Takes ownership of `skb`.
  */
 export function netifRx(skb: SkBuff): boolean {
-  const net = skb.dev!.net;
+  const { net, rps } = skb.dev!;
   const machine = net.machine;
-  const cpu = machine.cpu;
   if ((machine.bus.mask & G_NET) !== 0) machine.bus.hit(TP_NETIF_RX, skb, skb.len, 0, skb.dev);
-  const up = (skb.dev!.flags & IFF_UP) !== 0;
+  return enqueueToBacklog(skb, (rps === null ? null : rps(skb)) ?? machine.cpu);
+}
+
+/** Linux: enqueue_to_backlog(). False: dropped. Takes ownership of `skb`. */
+function enqueueToBacklog(skb: SkBuff, cpu: Cpu): boolean {
+  const dev = skb.dev!;
+  const machine = dev.net.machine;
+  const up = (dev.flags & IFF_UP) !== 0;
   if (!up || cpu.backlog.qlen >= machine.maxBacklog) {
     if (up) cpu.dropped++;
-    skb.dev!.stats.rxDropped++;
-    net.drop(skb, up ? DROP.CPU_BACKLOG : DROP.DEV_READY);
+    dev.stats.rxDropped++;
+    dev.net.drop(skb, up ? DROP.CPU_BACKLOG : DROP.DEV_READY);
     return false;
   }
   cpu.backlog.enqueue(skb);
-  cpu.backlogNapi!.schedule();
+  if (cpu.backlogNapi!.schedule() && cpu !== machine.cpu) cpu.receivedRps++;
   return true;
 }

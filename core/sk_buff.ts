@@ -77,10 +77,7 @@ export class SkbFrag {
   }
 }
 
-/**
- * What the layers below see of the socket that sends or holds a packet. Filled by `sock`, of one fixed shape.
- * Linux: the parts of struct sock that skb->sk is used for.
- */
+/** What the layers below see of the socket that sends or holds a packet; `sock` fills it, in one shape. Linux: skb->sk. */
 export interface SkbOwner {
   /** Called when a transmitted skb is freed: its truesize leaves the send buffer. Linux: sock_wfree(). */
   wfree(truesize: number): void;
@@ -92,6 +89,10 @@ export interface SkbOwner {
   mark: number;
   /** SO_PRIORITY. */
   priority: number;
+  /** Transmit queue of its packets, so that they keep their order; -1: none yet. Linux: sk_tx_queue_mapping. */
+  txQueue: number;
+  /** Port of its peer: all its packets are of one flow. None or 0: it is not connected. */
+  readonly dport?: number;
 }
 
 /** `skb.destructor`: nobody to tell. */
@@ -178,7 +179,7 @@ export class SkBuff {
   gsoType = 0;
   /** Flow hash, 0: not computed. */
   hash = 0;
-  /** Transmit or receive queue. */
+  /** Transmit queue; of a received packet the receive queue + 1, 0: not known. Linux: skb_record_rx_queue(). */
   queueMapping = 0;
   /** Band of pfifo_fast and the like. */
   priority = 0;

@@ -26,7 +26,7 @@ import {
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
 const { G_SKB, TP_CONSUME_SKB } = eventBus;
 const { SLOT_BUFFER, SLOT_LARGE, SLOT_SIZE, slotClass } = pagePool;
-const { DESTRUCTOR_NONE, MAX_SKB_FRAGS } = skBuff;
+const { DESTRUCTOR_NONE, MAX_SKB_FRAGS, SKB_CB_WORDS } = skBuff;
 
 /** SKB_DATA_ALIGN(sizeof(struct sk_buff)) on x86-64. */
 const SIZEOF_SK_BUFF = 256;
@@ -98,6 +98,8 @@ export class SkbPool {
   readonly #tracked: Set<SkBuff> = new Set();
   readonly #born: WeakMap<SkBuff, Error> = new WeakMap();
   readonly #faults: SkbFault[] = [];
+  readonly #cb: Map<string, number> = new Map();
+  #cbUsed = 0;
   #nextId = 1;
 
   /** Makes an empty pool over `pages`. */
@@ -111,6 +113,20 @@ export class SkbPool {
     this.siteCopy = ledger.site("skb_copy", "cpu");
     this.sitePull = ledger.site("pskb_pull_tail", "cpu");
     this.siteLinearize = ledger.site("skb_linearize", "cpu");
+  }
+
+  /** See {@linkcode Machine.claimCb}. */
+  claimCb(name: string, words: number): number {
+    const known = this.#cb.get(name);
+    if (known !== undefined) return known;
+    const at = this.#cbUsed;
+    if (at + words > SKB_CB_WORDS) {
+      const left = `${SKB_CB_WORDS - at} of ${SKB_CB_WORDS}`;
+      throw new RangeError(`Cannot claim ${words} words of skb.cb for ${name}: ${left} are left`);
+    }
+    this.#cbUsed += words;
+    this.#cb.set(name, at);
+    return at;
   }
 
   /**

@@ -1,9 +1,9 @@
 /**
  * CPUs and softirqs: the machine's loop. Linux: kernel/softirq.c.
  *
- * Softirqs run when the outermost interrupt or system call ends. After 10 restarts or 2 ms they leave the rest to
- * ksoftirqd, the next turn of the event loop; what is raised meanwhile runs on interrupt exit, as in Linux since 6.5.
- * Unlike Linux, which has a scheduler, a run cut short leaves others as much time: a flood must not starve readers.
+ * Softirqs run when the outermost interrupt or system call ends. After 10 restarts or 2 ms (where work takes time, also when
+ * a reader waits) they leave the rest to ksoftirqd, the next turn of the event loop; what is raised meanwhile runs on exits,
+ * as in Linux since 6.5. Unlike there a run cut short leaves others as much time: a flood must not starve readers.
  */
 import type { Machine } from "./machine.ts";
 import type { Napi } from "./napi.ts";
@@ -27,11 +27,12 @@ export const CTX_HARDIRQ = 1;
 export const CTX_SOFTIRQ = 2;
 /** A softirq in ksoftirqd. */
 export const CTX_KSOFTIRQD = 3;
+/** NAPI in a thread of its own. */
+export const CTX_NAPI = 4;
 /** Names of the contexts, by number. */
-export const CONTEXT_NAMES: readonly string[] = ["process", "hardirq", "softirq", "ksoftirqd"];
+export const CONTEXT_NAMES: readonly string[] = ["process", "hardirq", "softirq", "ksoftirqd", "napi"];
 
-const MAX_SOFTIRQ_RESTART = 10;
-const MAX_SOFTIRQ_TIME = 2e6;
+const MAX_SOFTIRQ_RESTART = 10, MAX_SOFTIRQ_TIME = 2e6;
 
 /** One CPU: its pending softirqs and its softnet data. A record in one thread; nothing is locked. */
 export class Cpu {
@@ -67,6 +68,8 @@ export class Cpu {
   processed: number = 0;
   /** Packets dropped because the backlog was full. Column 2. */
   dropped: number = 0;
+  /** Times another CPU's packet steering woke this one. Column 10. */
+  receivedRps: number = 0;
   /** Runs of NET_RX that used their budget or their time up. Column 3. */
   timeSqueeze: number = 0;
   /** Depth of transmit in transmit: virtual devices stacked on one another. */
@@ -82,7 +85,7 @@ export class Cpu {
 export function raiseSoftirq(machine: Machine, cpu: Cpu, nr: number): void {
   if (machine.depth === 0) wakeKsoftirqd(machine, cpu);
   if ((cpu.pending & (1 << nr)) !== 0) return;
-  cpu.pending |= 1 << nr;
+  machine.raised |= cpu.pending |= 1 << nr;
   if ((machine.bus.mask & G_IRQ) !== 0) machine.bus.hit(TP_SOFTIRQ_RAISE, null, nr, 0, cpu);
 }
 
@@ -103,7 +106,7 @@ function runSoftirqs(machine: Machine, cpu: Cpu, context: number): boolean {
     cpu.pending = 0;
     if ((pending & (1 << NET_TX_SOFTIRQ)) !== 0) runOne(machine, cpu, NET_TX_SOFTIRQ);
     if ((pending & (1 << NET_RX_SOFTIRQ)) !== 0) runOne(machine, cpu, NET_RX_SOFTIRQ);
-    if (machine.now - start >= MAX_SOFTIRQ_TIME) break;
+    if (machine.now - start >= MAX_SOFTIRQ_TIME || (machine.cost !== null && machine.readyCount !== 0)) break;
   }
   cpu.context = before;
   cpu.inSoftirq = false;
@@ -118,16 +121,13 @@ function runOne(machine: Machine, cpu: Cpu, nr: number): void {
   if ((machine.bus.mask & G_IRQ) !== 0) machine.bus.hit(TP_SOFTIRQ_EXIT, null, nr, 0, cpu);
 }
 
-function wakeKsoftirqd(machine: Machine, cpu: Cpu): void {
+/** What is pending is ksoftirqd's from now on. Linux: wakeup_softirqd(). */
+export function wakeKsoftirqd(machine: Machine, cpu: Cpu): void {
   if (!cpu.ksoftirqd) {
     cpu.ksoftirqd = true;
     cpu.ksoftirqdWakes++;
     if ((machine.bus.mask & G_IRQ) !== 0) machine.bus.hit(TP_KSOFTIRQD_WAKE, null, cpu.pending, 0, cpu);
   }
-  askTurn(machine, cpu);
-}
-
-function askTurn(machine: Machine, cpu: Cpu): void {
   if (cpu.turnAsked) return;
   cpu.turnAsked = true;
   machine.platform.nextTurn(() => {
@@ -143,7 +143,7 @@ export function runKsoftirqd(machine: Machine, cpu: Cpu): void {
   const current = machine.cpu;
   machine.cpu = cpu;
   cpu.ksoftirqd = runSoftirqs(machine, cpu, CTX_KSOFTIRQD);
-  if (cpu.ksoftirqd) askTurn(machine, cpu);
+  if (cpu.ksoftirqd) wakeKsoftirqd(machine, cpu);
   machine.cpu = current;
   machine.leave();
 }

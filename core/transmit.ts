@@ -7,29 +7,23 @@ import type { Cpu } from "./softirq.ts";
 import * as softirq from "./softirq.ts";
 import { SkbQueue, type SkBuff } from "./sk_buff.ts";
 import * as skBuff from "./sk_buff.ts";
-import {
-  IFF_UP,
-  NETDEV_TX_BUSY,
-  NETDEV_TX_OK,
-  type NetDevice,
-  NETIF_F_FRAGLIST,
-  NETIF_F_HW_CSUM,
-  NETIF_F_SG,
-} from "./net_device.ts";
-import * as skbCopy from "./skb_copy.ts";
+import { IFF_UP, NETDEV_TX_BUSY, NETDEV_TX_OK, type NetDevice } from "./net_device.ts";
 import { runTaps } from "./plugin.ts";
-import { gsoFeature, gsoSegment } from "./offload.ts";
+import { validateXmit } from "./offload.ts";
 import * as dropReason from "./drop_reason.ts";
 import * as eventBus from "./event_bus.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
 const { NET_TX_SOFTIRQ, raiseSoftirq } = softirq;
 const { CHECKSUM_PARTIAL } = skBuff;
-const { skbChecksumHelp } = skbCopy;
 const { DROP } = dropReason;
 const { G_NET, TP_NET_DEV_QUEUE, TP_NET_DEV_START_XMIT, TP_NET_DEV_XMIT, TP_QDISC_DEQUEUE, TP_QDISC_ENQUEUE } =
   eventBus;
 
+/** Packets of one run of NET_RX, over all contexts. Linux: net.core.netdev_budget. */
+export const NETDEV_BUDGET = 300;
+/** Time of one run in ns: 2 jiffies. Linux: net.core.netdev_budget_usecs. */
+export const NETDEV_BUDGET_NS = 2e6;
 /** Packets that one run of a qdisc sends before others get a turn. Linux: net.core.dev_weight. */
 export const QDISC_QUOTA = 64;
 const XMIT_RECURSION_LIMIT = 8;
@@ -63,8 +57,10 @@ export class Qdisc {
   declare ops: QdiscOps;
   /** The device. */
   declare readonly dev: NetDevice;
-  /** The transmit queue. */
+  /** The transmit queue; the first, where it is {@linkcode shared}. */
   declare readonly txq: NetdevQueue;
+  /** One for all transmit queues: each packet leaves by its `queueMapping`. Linux: without TCQ_F_ONETXQUEUE. */
+  shared: boolean = false;
   /** Packets held; kept by the kind. */
   qlen: number = 0;
   /** Bytes held; kept by the kind. */
@@ -128,7 +124,8 @@ export function devQueueXmit(skb: SkBuff): number {
   skb.macHeader = skb.data;
   if ((machine.bus.mask & G_NET) !== 0) machine.bus.hit(TP_NET_DEV_QUEUE, skb, skb.len, 0, dev);
   if ((dev.flags & IFF_UP) === 0) return refuseDown(skb, dev);
-  const txq = dev.txq.length === 1 ? dev.txq[0] : dev.txq[dev.ops.selectQueue(skb, dev) % dev.txq.length];
+  const txq = dev.txq.length === 1 ? dev.txq[0] : pickTx(skb, dev);
+  skb.queueMapping = txq.index;
   const q = txq.qdisc;
   if (q === null) return xmitNoqueue(skb, dev, txq, machine);
   if (!q.ops.canBypass || q.qlen !== 0 || q.running || q.requeued.qlen !== 0 || txq.stopped) {
@@ -139,9 +136,15 @@ export function devQueueXmit(skb: SkBuff): number {
   q.packets++;
   const refused = directXmit(skb, dev, machine, false);
   q.running = false;
-  if (refused !== null) putBack(q, refused);
+  if (refused !== null) putBack(q, refused, txq);
   else if (q.qlen !== 0) qdiscRun(q, machine);
   return NET_XMIT_SUCCESS;
+}
+
+/** Linux: netdev_core_pick_tx(). Borrows `skb`. */
+function pickTx(skb: SkBuff, dev: NetDevice): NetdevQueue {
+  const index = dev.ops.selectQueue(skb, dev);
+  return index >= 0 && index < dev.txq.length ? dev.txq[index] : dev.txq[0];
 }
 
 /** The device is down. Takes ownership of `skb`. */
@@ -205,6 +208,7 @@ function qdiscLabel(q: Qdisc): string {
  * one is sent, so that the driver is told truly whether another follows. Linux: __qdisc_run().
  */
 export function qdiscRun(q: Qdisc, machine: Machine): void {
+  if (q.shared) return sharedRun(q, machine);
   const txq = q.txq;
   if (q.running || txq.stopped) return;
   q.running = true;
@@ -215,10 +219,26 @@ export function qdiscRun(q: Qdisc, machine: Machine): void {
     const refused = directXmit(skb, txq.dev, machine, next !== null);
     if (refused !== null || txq.stopped) {
       if (next !== null) q.requeued.requeue(next);
-      if (refused !== null) putBack(q, refused);
+      if (refused !== null) putBack(q, refused, txq);
       break;
     }
     skb = next;
+  }
+  q.running = false;
+  if (quota <= 0 && q.qlen + q.requeued.qlen > 0) netifSchedule(q, machine);
+}
+
+/** The run of one that serves all queues: the packet in front waits for its own, and all others wait behind it. */
+function sharedRun(q: Qdisc, machine: Machine): void {
+  if (q.running) return;
+  q.running = true;
+  let quota = QDISC_QUOTA;
+  for (let skb = dequeueSkb(q, machine); skb !== null; skb = --quota > 0 ? dequeueSkb(q, machine) : null) {
+    const txq: NetdevQueue = q.dev.txq[skb.queueMapping] ?? q.dev.txq[0];
+    const refused: SkBuff | null = txq.stopped ? skb : directXmit(skb, q.dev, machine, false);
+    if (refused === null) continue;
+    putBack(q, refused, txq);
+    break;
   }
   q.running = false;
   if (quota <= 0 && q.qlen + q.requeued.qlen > 0) netifSchedule(q, machine);
@@ -266,8 +286,8 @@ function xmitList(list: SkBuff | null, dev: NetDevice, machine: Machine, more: b
 }
 
 /** Stops the queue and puts what the driver refused in front again, in order. Linux: dev_requeue_skb(). */
-function putBack(q: Qdisc, refused: SkBuff): void {
-  if (!q.txq.stopped) netifTxStopQueue(q.txq);
+function putBack(q: Qdisc, refused: SkBuff, txq: NetdevQueue): void {
+  if (!txq.stopped) netifTxStopQueue(txq);
   q.requeues++;
   let last: SkBuff | null = null;
   for (let skb: SkBuff | null = refused; skb !== null;) {
@@ -322,30 +342,6 @@ function refusal(skb: SkBuff, dev: NetDevice, rc: number): number {
   if (rc === NETDEV_TX_BUSY && skb.live !== 0) return NETDEV_TX_BUSY;
   dev.net.pluginError(`driver of ${dev.name}`, new TypeError(`startXmit returned ${rc}: freed and BUSY, or neither`));
   return NETDEV_TX_OK;
-}
-
-/**
- * Makes a packet fit for its device: segments a super-packet, completes a checksum, linearizes. Gives a list linked by
- * `next`, or null: dropped. Linux: validate_xmit_skb(). Takes ownership of `skb`.
- */
-export function validateXmit(skb: SkBuff, dev: NetDevice): SkBuff | null {
-  const features = dev.features;
-  if (skb.gsoSize !== 0 && (features & gsoFeature(skb)) === 0) return gsoSegment(skb, dev);
-  if (skb.dataLen !== 0 && needsLinear(skb, features) && !skb.linearize()) {
-    dev.stats.txDropped++;
-    dev.net.drop(skb, DROP.NOMEM);
-    return null;
-  }
-  if (skb.ipSummed === CHECKSUM_PARTIAL && (features & NETIF_F_HW_CSUM) === 0 && !skbChecksumHelp(skb)) {
-    dev.stats.txDropped++;
-    dev.net.drop(skb, DROP.SKB_CSUM);
-    return null;
-  }
-  return skb;
-}
-
-function needsLinear(skb: SkBuff, features: number): boolean {
-  return (features & NETIF_F_SG) === 0 || (skb.fragList !== null && (features & NETIF_F_FRAGLIST) === 0);
 }
 
 /** The driver has no room: nothing is given to it until it wakes the queue. Linux: netif_tx_stop_queue(). */

@@ -17,7 +17,19 @@ async function cli(args: string[], look: Partial<Pick<CliOutput, "color" | "widt
   return { code, out: out.join("\n"), err: err.join("\n") };
 }
 
-const COMMANDS = ["demo", "run", "check", "graph", "trace", "proc", "plugins", "packetdrill", "bench", "relay"];
+const COMMANDS = [
+  "demo",
+  "run",
+  "check",
+  "graph",
+  "trace",
+  "proc",
+  "plugins",
+  "packetdrill",
+  "livelock",
+  "bench",
+  "relay",
+];
 const TWO = new URL("../examples/labs/two_hosts.yaml", import.meta.url).pathname;
 
 Deno.test("cli: --help shows the commands, and each command has its own with examples; exit codes are documented", async () => {
@@ -69,6 +81,9 @@ Deno.test("cli: an unknown command or option is an error with a suggestion, exit
     [["plugins", "--jason"], 'Cannot use "--jason": did you mean --json? (netpath plugins --help)'],
     [["plugins", TWO, "a", "b"], 'Cannot use "b": one lab file and one host at most (netpath plugins --help)'],
     [["bench", "--round", "3"], 'Cannot use "--round": did you mean --rounds? (netpath bench --help)'],
+    [["livelock", "--mode", "nappi"], 'Cannot use --mode "nappi": did you mean napi? (netpath livelock --help)'],
+    [["livelock", "--cost", "irq"], 'Cannot use --cost "irq": NAME=NS, like irq=2000 (netpath livelock --help)'],
+    [["livelock", "--load", "1e6"], 'Cannot use --load "1e6": a whole number from 1 to 100000000'],
     [["packetdrill", "--verbos", "x"], "Cannot use --verbos: did you mean --verbose? (netpath packetdrill --help)"],
     [["run"], "Cannot go on without a lab file (netpath run --help)"],
     [["trace"], "Cannot go on without a lab file (netpath trace --help)"],

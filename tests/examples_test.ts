@@ -195,6 +195,13 @@ Deno.test("examples/tcp_echo.ts: an echo, then the end of the stream; copied in 
   ]);
 });
 
+Deno.test("examples/livelock.ts: with an interrupt a frame nothing is read in the end, with NAPI as much as ever", async () => {
+  const out = await output("livelock.ts");
+  assertMatch(out, /\ninterrupt +120\d{4} +0 +500000 /);
+  assertMatch(out, /\nmoderated +120\d{4} +61\d{4} +0 /);
+  assertMatch(out, /\n100 datagrams there and read: 2\d\d\.\d us of virtual time\n$/);
+});
+
 Deno.test("examples/congestion_control.ts: three of them, each with its figure", async () => {
   const lines = (await output("congestion_control.ts")).trimEnd().split("\n");
   assertEquals(lines.map((l) => l.split(" ")[0]), ["reno", "cubic", "greedy"]);
@@ -221,4 +228,13 @@ Deno.test("examples/tiny_transport.ts: a protocol of one's own is reliable over 
   assertMatch(again, /^[1-9]\d were sent again, from the original: 490 bytes copied in$/);
   assertMatch(out, /^490 bytes copied out, in \d\.\d s of virtual time$/);
   assertEquals(end, "closed: 0 packets are left");
+});
+
+Deno.test("examples/many_queues.ts: flows on queues and CPUs by RSS, RPS and threads; what a ring held is counted", async () => {
+  const lines = (await output("many_queues.ts")).trimEnd().split("\n");
+  for (const line of lines.slice(0, 5)) assertMatch(line, / received 1000$/);
+  assertMatch(lines[0], /queues +2\d\d +2\d\d +2\d\d +2\d\d +CPUs +2\d\d +2\d\d +2\d\d +2\d\d /);
+  assertMatch(lines[2], /CPUs +0 +0 +0 +1000 /);
+  assertMatch(lines[4], /queues +1000 +CPUs +3\d\d +3\d\d +3\d\d +0 /);
+  assertEquals(lines.at(-1), "ethtool -L combined 4, with frames in the ring: sent 50, received 0, lost 50");
 });

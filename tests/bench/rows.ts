@@ -1,7 +1,7 @@
 /** The rows that run in one process on virtual time: no root, no kernel. */
 import { createHost, type Host, Machine } from "../../mod.ts";
 import { RX_HANDLER_CONSUMED, type SkBuff } from "../../core/mod.ts";
-import { nic, wire } from "../../plugins/device/nic/mod.ts";
+import { type Nic, nic, wire } from "../../plugins/device/nic/mod.ts";
 import { vethPair } from "../../plugins/device/veth/mod.ts";
 import { FIB } from "../../plugins/network/fib/mod.ts";
 import { NF_ACCEPT, NF_INET_LOCAL_OUT, nfRegisterNetHook } from "../../plugins/network/netfilter/mod.ts";
@@ -15,15 +15,17 @@ const BATCH = 64;
 const IP_A = needIp("10.0.0.1", "address");
 const IP_B = needIp("10.0.0.2", "address");
 
-/** Two hosts joined by a device pair. */
-function pair(device: "nic" | "veth"): { a: Host; b: Host } {
-  const machine = new Machine({ seed: 1, autoAdvance: false });
+/** Two hosts joined by a device pair; with several queues there are as many CPUs. */
+function pair(device: "nic" | "veth", queues = 1): { a: Host; b: Host } {
+  const machine = new Machine({ seed: 1, autoAdvance: false, cpus: queues });
   const a = createHost({ machine, name: "a" });
   const b = createHost({ machine, name: "b" });
   if (device === "nic") {
     const cable = wire(machine);
-    nic(a.net, "eth0", { wire: cable, rxRing: 512, txRing: 512 });
-    nic(b.net, "eth0", { wire: cable, rxRing: 512, txRing: 512 });
+    // As many buffers in all, so that the rows differ by the queues and not by what the caches hold.
+    const ring = { rxRing: 512 / queues, txRing: 512 };
+    nic(a.net, "eth0", { wire: cable, ...ring, queues });
+    nic(b.net, "eth0", { wire: cable, ...ring, queues });
   } else vethPair(a.net, "eth0", b.net, "eth0", { offloads: false });
   a.addr.add("eth0", "10.0.0.1/24");
   b.addr.add("eth0", "10.0.0.2/24");
@@ -31,8 +33,8 @@ function pair(device: "nic" | "veth"): { a: Host; b: Host } {
 }
 
 /** Sends batches of datagrams from `a` to `b` and reads them; gives the work function. Checks that all arrive. */
-export function udpWork(device: "nic" | "veth", size: number): { work: () => number; a: Host; b: Host } {
-  const { a, b } = pair(device);
+export function udpWork(device: "nic" | "veth", size: number, queues = 1): { work: () => number; a: Host; b: Host } {
+  const { a, b } = pair(device, queues);
   const rx = b.sys.socket(2, 2, 17);
   b.sys.bind(rx, IP_B, 7);
   const tx = a.sys.socket(2, 2, 17);
@@ -58,6 +60,52 @@ export function udpWork(device: "nic" | "veth", size: number): { work: () => num
   };
   work();
   return { work, a, b };
+}
+
+/**
+ * The same from 16 flows, each with a socket, so that all queues have work: 64 datagrams for each queue, one exit for the
+ * batch. Checks that all arrive, and that every queue of the receiver took its part.
+ */
+export function flowsWork(queues: number, batch = queues * BATCH): () => number {
+  const FLOWS = 16;
+  const { a, b } = pair("nic", queues);
+  const servers = Array.from({ length: 8 }, (_, i) => {
+    const fd = b.sys.socket(2, 2, 17);
+    b.sys.bind(fd, IP_B, 7 + i);
+    return fd;
+  });
+  const flows = Array.from({ length: FLOWS }, (_, i) => {
+    const fd = a.sys.socket(2, 2, 17);
+    a.sys.bind(fd, IP_A, 5000 + 97 * i);
+    a.sys.connect(fd, IP_B, 7 + i % servers.length);
+    return fd;
+  });
+  const payload = new Uint8Array(64).map((_, i) => i & 0xff);
+  const out: MsgHdr[] = Array.from({ length: batch / FLOWS }, () => msgHdr(payload));
+  const into = msgHdr(new Uint8Array(2048));
+  const read = (): number => {
+    let n = 0;
+    for (const fd of servers) for (into.len = 2048; b.sys.recvmsg(fd, into, 0) === 64; into.len = 2048) n++;
+    return n;
+  };
+  a.sys.sendmsg(flows[0], out[0], 0);
+  a.machine.runUntilIdle(1e9);
+  read();
+  const send = (): void => {
+    for (const fd of flows) a.sys.sendmmsg(fd, out, out.length, 0);
+  };
+  const work = (): number => {
+    a.machine.batch(send);
+    const n = read();
+    if (n !== batch) {
+      throw new Error(`flows bench lost packets: ${n} of ${batch}, ${JSON.stringify(b.net.dropTable())}`);
+    }
+    return n;
+  };
+  work();
+  const taken = (b.link.get("eth0").priv as Nic).queues.map((q) => q.stats.rxPackets);
+  if (taken.some((n) => n < batch / queues / 4)) throw new Error(`flows bench: the queues took ${taken}`);
+  return work;
 }
 
 /** A generator device, a router, and a sink: the router's whole path and both DMAs. */
@@ -185,6 +233,8 @@ export const rows: Record<string, Row> = {
   "udp.64": udpRow("nic", 64),
   "udp.1472": udpRow("nic", 1472),
   "veth.udp.64": udpRow("veth", 64),
+  "nic1.udp.64": { unit: "packets/s", device: "nic", run: (rounds) => perSecond(rounds, flowsWork(1)) },
+  "nic4.udp.64": { unit: "packets/s", device: "nic", run: (rounds) => perSecond(rounds, flowsWork(4)) },
   "forward.64": { unit: "packets/s", device: "nic", run: (rounds) => perSecond(rounds, forwardWork()) },
   "udp.64.inline": udpRow("nic", 64),
   "forward.64.inline": { unit: "packets/s", device: "nic", run: (rounds) => perSecond(rounds, forwardWork()) },

@@ -196,7 +196,14 @@ export const DEVICE_CASES: readonly DeviceCase[] = [
     name: "tells the owner of every packet once, sent or dropped",
     async run(f) {
       let freed = 0;
-      const owner: SkbOwner = { wfree: (n) => freed += n, rfree: () => {}, error: () => {}, mark: 0, priority: 0 };
+      const owner: SkbOwner = {
+        wfree: (n) => freed += n,
+        rfree: () => {},
+        error: () => {},
+        mark: 0,
+        priority: 0,
+        txQueue: -1,
+      };
       const give = (): number => {
         const skb = packet(f.net, f.peer, pattern(80));
         skb.dev = f.dev;

@@ -303,6 +303,7 @@ Deno.test("the owner is told once, when the packet dies, of its truesize", () =>
     error: () => {},
     mark: 0,
     priority: 0,
+    txQueue: -1,
   };
   const skb = build(machine, 10, [], [], 1);
   skb.owner = owner;

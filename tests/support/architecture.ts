@@ -22,7 +22,7 @@ export interface Violation {
  */
 export const FLOORS: ReadonlyArray<{ floor: string; groups: readonly string[] }> = [
   { floor: "device", groups: ["loopback nic veth tap af_packet xdp pcap channel stream"] },
-  { floor: "link", groups: ["ethernet", "qdisc vlan bridge"] },
+  { floor: "link", groups: ["ethernet", "qdisc steering vlan bridge"] },
   {
     floor: "network",
     groups: ["inet netfilter devinet neigh", "fib", "arp", "ipv4", "icmp conntrack", "nat nft filter"],

@@ -5,8 +5,69 @@
  */
 import type { Wire } from "./wire.ts";
 
-export type { Nic, NicRing, NicTracepoints } from "./state.ts";
+export type { NicQueue, NicRing } from "./queue.ts";
+export type { Nic, NicTracepoints } from "./state.ts";
 export type { Wire } from "./wire.ts";
+export { RSS_INDIR_SIZE, RSS_KEY_LEN, RSS_MICROSOFT_KEY, toeplitz } from "./rss.ts";
+
+/** Queues, as `ethtool -L` sets them. */
+export interface NicChannels {
+  /** Queues that receive and transmit, from 1 to 64. */
+  combined: number;
+}
+
+/** A protocol whose flows are told apart by addresses and, if asked, by ports. */
+export type NicRxFlow = "tcp4" | "udp4";
+
+/**
+ * How received frames are spread over the queues, as `ethtool -X` and `ethtool -N DEV rx-flow-hash` set it. At most one of
+ * `equal`, `weight`, `indir` and `default`.
+ */
+export interface NicRssOptions {
+  /** The key, 40 bytes. Default: from the platform's randomness. Linux: netdev_rss_key_fill(). */
+  key?: ArrayLike<number>;
+  /** Evenly over the first so many queues. */
+  equal?: number;
+  /** The share of each queue, from 0 on. */
+  weight?: readonly number[];
+  /** The table itself: the queue of each of its 128 entries. */
+  indir?: readonly number[];
+  /** As if nobody had ever set a table: over all queues, however many there will be. */
+  default?: boolean;
+  /**
+   * What is hashed: `sd` the addresses, `sdfn` the ports too. Default `sdfn` for both, as most drivers of today have it;
+   * with UDP, parts of a large datagram, which have no ports, then go another way than its whole ones.
+   */
+  rxFlowHash?: Partial<Record<NicRxFlow, "sd" | "sdfn">>;
+}
+
+/** What `ethtool -x` shows. */
+export interface NicRxfh {
+  /** The key, a copy. */
+  readonly key: Uint8Array;
+  /** The queue of each of the 128 entries. */
+  readonly indir: readonly number[];
+  /** What is hashed, by protocol. */
+  readonly rxFlowHash: Readonly<Record<NicRxFlow, "sd" | "sdfn">>;
+}
+
+/** What one queue counts. */
+export interface NicQueueStats {
+  /** Frames that the driver took. */
+  rxPackets: number;
+  /** Their bytes. */
+  rxBytes: number;
+  /** Frames lost for want of a descriptor. */
+  rxMissed: number;
+  /** Receive buffers that could not be allocated. */
+  rxAllocFailed: number;
+  /** Packets that the driver posted. */
+  txPackets: number;
+  /** Their bytes. */
+  txBytes: number;
+  /** Frames that old rings held when they were replaced. */
+  lost: number;
+}
 
 /** Sizes of the rings, as `ethtool -G` sets them. Powers of two from 8 to 65,536. */
 export interface NicRingParam {
@@ -114,6 +175,10 @@ export interface NicOptions {
   address?: string;
   /** Packets of the default queue discipline; 0: noqueue. Default 1000. */
   txQueueLen?: number;
+  /** Queues, from 1 to 64. Queue `i` interrupts CPU `i` modulo the machine's CPUs. Default 1. */
+  queues?: number;
+  /** How frames are spread over them. Default: evenly. */
+  rss?: NicRssOptions;
   /** Interrupt moderation. Default: none. */
   coalesce?: Partial<NicCoalesceParam>;
   /** What the hardware does. */

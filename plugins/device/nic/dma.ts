@@ -8,8 +8,9 @@ import type { Slab } from "../../../core/mod.ts";
 import * as core from "../../../core/mod.ts";
 import * as ethernetHeader from "../../link/ethernet/header.ts";
 import type { Impair } from "./contract.ts";
-import type { Nic, NicRing } from "./state.ts";
-import * as state from "./state.ts";
+import type { NicQueue, NicRing } from "./queue.ts";
+import * as queues from "./queue.ts";
+import type { Nic } from "./state.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
 const {
@@ -37,7 +38,7 @@ const {
   NETIF_F_RXCSUM,
 } = core;
 const { ETH_HLEN, ETH_P_IP, ETH_ZLEN } = ethernetHeader;
-const { JUMBO_BUFFER_LEN, JUMBO_MIN_BUFFERS, NIC_CSUM, NIC_GSO, NIC_JUMBO, RX_BUFFER_LEN } = state;
+const { JUMBO_BUFFER_LEN, JUMBO_MIN_BUFFERS, NIC_CSUM, NIC_GSO, NIC_JUMBO, RX_BUFFER_LEN } = queues;
 
 const FCS_LEN = 4;
 const IPPROTO_TCP = 6;
@@ -48,42 +49,64 @@ const MAX_BUFFERS = 18;
 const MAX_GSO_FRAME = 65535 + ETH_HLEN;
 
 /**
- * Moves every frame that waits in `from`'s transmit ring into `to`'s receive ring; one interrupt at each end.
+ * Moves every frame that waits in `from`'s transmit ring into a receive ring of `peer`; one interrupt for each ring.
  * `from.tx` is complete afterwards, whatever became of the frames.
  */
-export function dmaTransfer(from: Nic, to: Nic, impair: Impair | null): void {
+export function dmaTransfer(from: NicQueue, peer: Nic, impair: Impair | null): void {
   const tx = from.tx;
   const words = tx.words;
+  const only = peer.queues.length === 1 ? peer.queues[0] : null;
   let sent = 0;
-  let received = 0;
   while (tx.nextToDevice !== tx.nextToUse) {
     const i = tx.nextToDevice & tx.mask;
     const d = i * DESC_WORDS;
-    const simple = words[d + DESC_ORDER] === 0 && impair === null;
-    let moved: boolean;
-    if (!simple) moved = moveLong(from, to, tx, impair);
-    else if ((words[d + DESC_FLAGS] & DESC_EOP) === 0) {
-      moved = isPair(tx, d) ? moveTwo(from, to, tx, i) : moveLong(from, to, tx, impair);
-    } else if (words[d + DESC_LEN] <= RX_BUFFER_LEN) moved = moveOne(from, to, tx, i);
-    else moved = moveLong(from, to, tx, impair);
-    if (moved) received++;
+    const to = only !== null || impair !== null ? only : steer(peer, tx, i);
+    if (to === null) moveImpaired(from, peer, tx, impair);
+    else {
+      const simple = words[d + DESC_ORDER] === 0 && impair === null;
+      if (!simple) moveLong(from, to, tx, impair);
+      else if ((words[d + DESC_FLAGS] & DESC_EOP) === 0) {
+        if (isPair(tx, d)) moveTwo(from, to, tx, i);
+        else moveLong(from, to, tx, impair);
+      } else if (words[d + DESC_LEN] <= RX_BUFFER_LEN) moveOne(from, to, tx, i);
+      else moveLong(from, to, tx, impair);
+      if (only === null) peer.rss.placed(to);
+    }
     tx.complete(0);
     sent++;
   }
   tx.frames += sent;
-  if (to.moves > 0) countMoves(to);
-  if (received > 0) to.rxIrq.raise(received);
+  if (only !== null) delivered(only);
+  else for (let q = 0; q < peer.queues.length; q++) delivered(peer.queues[q]);
   if (sent > 0) from.txIrq.raise(sent);
 }
 
+/** What came in is told to the ledger and to the CPU. */
+function delivered(to: NicQueue): void {
+  if (to.moves > 0) countMoves(to);
+  to.announce();
+}
+
+/** The queue of the frame at descriptor `i`; null: its headers are not whole in there. */
+function steer(peer: Nic, tx: NicRing, i: number): NicQueue | null {
+  const d = i * DESC_WORDS;
+  const more = (tx.words[d + DESC_FLAGS] & DESC_EOP) === 0;
+  const { rss, queues } = peer;
+  const q = rss.choose(queues, tx.slab[i]!.view, tx.words[d + DESC_ADDR], tx.words[d + DESC_LEN], more);
+  if (q < 0) return null;
+  const rx = queues[q].rx;
+  rx.hash[rx.nextToDevice & rx.mask] = rss.hash;
+  return queues[q];
+}
+
 /** The batch's copies come into the ledger at once. */
-function countMoves(to: Nic): void {
+function countMoves(to: NicQueue): void {
   to.machine.ledger.addMany(to.siteDma, to.movedBytes, to.moves);
   to.moves = to.movedBytes = 0;
 }
 
 /** The common case: one descriptor into one buffer. */
-function moveOne(from: Nic, to: Nic, tx: NicRing, i: number): boolean {
+function moveOne(from: NicQueue, to: NicQueue, tx: NicRing, i: number): boolean {
   const order = tx.words;
   const t = i * DESC_WORDS;
   const len = order[t + DESC_LEN];
@@ -111,7 +134,7 @@ function moveOne(from: Nic, to: Nic, tx: NicRing, i: number): boolean {
   const verified = (to.dev.features & NETIF_F_RXCSUM) !== 0 ? verifyCsum(to, len) : 0;
   rx.complete(DESC_EOP | verified);
   rx.frames++;
-  if ((from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.dma, tx.skb[i], len, rx.pending, to);
+  if ((from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.dma, tx.skb[i], len, rx.pending, to.nic);
   return true;
 }
 
@@ -124,7 +147,7 @@ function isPair(tx: NicRing, d: number): boolean {
 }
 
 /** A segment of TCP: two descriptors into one buffer. Leaves `tx` at the second. */
-function moveTwo(from: Nic, to: Nic, tx: NicRing, i: number): boolean {
+function moveTwo(from: NicQueue, to: NicQueue, tx: NicRing, i: number): boolean {
   const order = tx.words;
   const k = (i + 1) & tx.mask;
   const t = i * DESC_WORDS;
@@ -152,12 +175,12 @@ function moveTwo(from: Nic, to: Nic, tx: NicRing, i: number): boolean {
   const verified = (to.dev.features & NETIF_F_RXCSUM) !== 0 ? verifyCsum(to, len) : 0;
   rx.complete(DESC_EOP | verified);
   rx.frames++;
-  if ((from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.dma, tx.skb[k], len, rx.pending, to);
+  if ((from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.dma, tx.skb[k], len, rx.pending, to.nic);
   return true;
 }
 
 /** One move of a batch: counted at its end where both places are in one slab and nobody listens to the ledger. */
-function moveBytes(to: Nic, into: Slab, dst: number, slab: Slab, src: number, len: number): void {
+function moveBytes(to: NicQueue, into: Slab, dst: number, slab: Slab, src: number, len: number): void {
   const ledger = to.machine.ledger;
   if (into !== slab || ledger.onMove !== null) copySlab(ledger, to.siteDma, into, dst, slab, src, len);
   else {
@@ -168,20 +191,18 @@ function moveBytes(to: Nic, into: Slab, dst: number, slab: Slab, src: number, le
 }
 
 /** Several descriptors, several buffers, an offload, or a wire that corrupts. Leaves `tx` at the frame's last descriptor. */
-function moveLong(from: Nic, to: Nic, tx: NicRing, impair: Impair | null): boolean {
+function moveLong(from: NicQueue, to: NicQueue, tx: NicRing, impair: Impair | null): boolean {
   const first = tx.nextToDevice & tx.mask;
+  if (impair !== null || tx.get(first, DESC_LEN) < ETH_HLEN) return moveImpaired(from, to.nic, tx, impair);
   const last = lastOf(tx);
-  const len = frameLength(tx, first, last);
-  let ok: boolean;
-  if (impair !== null || tx.get(first, DESC_LEN) < ETH_HLEN) ok = moveImpaired(from, to, tx, first, last, len, impair);
-  else ok = moveScattered(from, to, tx, first, last, len);
+  const ok = moveScattered(from, to, tx, first, last, frameLength(tx, first, last));
   while ((tx.nextToDevice & tx.mask) !== last) tx.complete(0);
   return ok;
 }
 
-function moveScattered(from: Nic, to: Nic, tx: NicRing, first: number, last: number, len: number): boolean {
+function moveScattered(from: NicQueue, to: NicQueue, tx: NicRing, first: number, last: number, len: number): boolean {
   const order = tx.get(first, DESC_ORDER);
-  const max = (order & NIC_GSO) !== 0 && to.takesGso ? MAX_GSO_FRAME : to.maxFrame;
+  const max = (order & NIC_GSO) !== 0 && to.nic.takesGso ? MAX_GSO_FRAME : to.maxFrame;
   if (!accepts(to, tx.slab[first]!.view, tx.get(first, DESC_ADDR), len, max)) return false;
   if (!claim(to, len)) return miss(from, to, tx, last, len);
   scatter(to, tx, first, last);
@@ -197,36 +218,27 @@ function moveScattered(from: Nic, to: Nic, tx: NicRing, first: number, last: num
     rx.gsoSegs[j] = tx.gsoSegs[first];
   } else if ((order & NIC_CSUM) !== 0 && !completeCsum(to, tx.csum[first], len)) from.dev.stats.txErrors++;
   deliver(to, len, 0);
-  if ((from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.dma, tx.skb[last], len, rx.pending, to);
+  if ((from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.dma, tx.skb[last], len, rx.pending, to.nic);
   return true;
 }
 
-/** The wire may do what it wants with the bits; the FCS tells. */
-function moveImpaired(
-  from: Nic,
-  to: Nic,
-  tx: NicRing,
-  first: number,
-  last: number,
-  len: number,
-  impair: Impair | null,
-): boolean {
+/** The wire may do what it wants with the bits; the FCS tells. Leaves `tx` at the frame's last descriptor. */
+function moveImpaired(from: NicQueue, peer: Nic, tx: NicRing, impair: Impair | null): boolean {
+  const first = tx.nextToDevice & tx.mask;
+  const last = lastOf(tx);
+  const len = frameLength(tx, first, last);
+  const skb = tx.skb[last];
   let frame: Uint8Array<ArrayBuffer> | null = gather(from, tx, first, last, len);
   if ((tx.get(first, DESC_ORDER) & NIC_CSUM) !== 0) completeCsumBytes(frame, tx.csum[first], len);
-  setFcs(frame, len);
-  if (impair !== null) frame = callImpair(impair, frame, from, to);
+  if (impair !== null) setFcs(frame, len);
+  const [id, cause] = [tx.get(first, DESC_ID), tx.get(first, DESC_CAUSE)];
+  while ((tx.nextToDevice & tx.mask) !== last) tx.complete(0);
+  if (impair !== null) frame = callImpair(impair, frame, from.nic, peer);
   if (frame === null) return false;
-  const id = tx.words[first * DESC_WORDS + DESC_ID];
-  const ok = dmaReceive(
-    to,
-    frame,
-    frame.length - FCS_LEN,
-    !fcsOk(frame),
-    id,
-    tx.words[first * DESC_WORDS + DESC_CAUSE],
-  );
-  if (ok && (from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.dma, tx.skb[last], len, to.rx.pending, to);
-  return ok;
+  const to = dmaReceive(peer, frame, frame.length - FCS_LEN, impair !== null && !fcsOk(frame), id, cause);
+  if (to === null) return false;
+  if ((from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.dma, skb, len, to.rx.pending, peer);
+  return true;
 }
 
 /** Takes the frames that {@linkcode dmaGather} reads. */
@@ -239,7 +251,7 @@ export interface FrameSink {
  * Reads every frame that waits in `from`'s transmit ring into memory of its own, for a wire on which frames are under way
  * for a while. `from.tx` is complete afterwards; one interrupt there.
  */
-export function dmaGather(from: Nic, to: Nic, sink: FrameSink): void {
+export function dmaGather(from: NicQueue, peer: Nic, sink: FrameSink): void {
   const tx = from.tx;
   let sent = 0;
   while (tx.nextToDevice !== tx.nextToUse) {
@@ -248,7 +260,7 @@ export function dmaGather(from: Nic, to: Nic, sink: FrameSink): void {
     const len = frameLength(tx, first, last);
     const frame = gather(from, tx, first, last, len);
     if ((tx.get(first, DESC_ORDER) & NIC_CSUM) !== 0) completeCsumBytes(frame, tx.csum[first], len);
-    if ((from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.dma, tx.skb[last], len, to.rx.pending, to);
+    if ((from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.dma, tx.skb[last], len, peer.rx.pending, peer);
     const id = tx.get(first, DESC_ID);
     const cause = tx.get(first, DESC_CAUSE);
     while ((tx.nextToDevice & tx.mask) !== last) tx.complete(0);
@@ -276,21 +288,26 @@ export function callImpair(
 }
 
 /**
- * A frame of `len` bytes without FCS comes in from the wire. False: filtered, of a wrong length, or no descriptor.
- * Does not interrupt.
+ * A frame of `len` bytes without FCS comes in from the wire. Gives its queue; null: filtered, of a wrong length, or no
+ * descriptor. Does not interrupt.
  */
 export function dmaReceive(
-  to: Nic,
+  nic: Nic,
   frame: Uint8Array<ArrayBuffer>,
   len: number,
   fcsBad: boolean,
   id: number,
   cause: number,
-): boolean {
+): NicQueue | null {
   const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
-  if (!accepts(to, view, 0, len, to.maxFrame)) return false;
+  const { rss, queues } = nic;
+  const to = queues.length === 1 ? queues[0] : queues[rss.choose(queues, view, 0, Math.max(0, len), false)];
+  if (!accepts(to, view, 0, len, to.maxFrame)) return null;
   const rx = to.rx;
-  if (!claim(to, len)) return miss(to, to, null, 0, len);
+  if (!claim(to, len)) {
+    miss(to, to, null, 0, len);
+    return null;
+  }
   const ledger = to.machine.ledger;
   for (let p = 0, done = 0; done < len; p++) {
     const ring = ringOf(to, p);
@@ -301,21 +318,23 @@ export function dmaReceive(
   const j = rx.nextToDevice & rx.mask;
   rx.set(j, DESC_ID, id);
   rx.set(j, DESC_CAUSE, cause);
+  rx.hash[j] = queues.length === 1 ? 0 : rss.hash;
   deliver(to, len, fcsBad ? DESC_FCS_ERROR : 0);
-  return true;
+  if (queues.length > 1) rss.placed(to);
+  return to;
 }
 
 // ---- what the receiving device decides
 
 /** Address filter and length. */
-function accepts(to: Nic, view: DataView, at: number, len: number, max: number): boolean {
+function accepts(to: NicQueue, view: DataView, at: number, len: number, max: number): boolean {
   const dev = to.dev;
   return (len >= ETH_ZLEN && len <= max && view.getInt32(at + 2) === dev.addrLo && view.getUint16(at) === dev.addrHi) ||
     acceptsOther(to, view, at, len, max);
 }
 
 /** Not simply for us. What is not for this device leaves no trace but a count. */
-function acceptsOther(to: Nic, view: DataView, at: number, len: number, max: number): boolean {
+function acceptsOther(to: NicQueue, view: DataView, at: number, len: number, max: number): boolean {
   const dev = to.dev;
   if (len >= ETH_HLEN && (dev.flags & IFF_PROMISC) === 0) {
     const hi = view.getUint16(at);
@@ -324,7 +343,7 @@ function acceptsOther(to: Nic, view: DataView, at: number, len: number, max: num
       ? hi === dev.addrHi && lo === dev.addrLo
       : (hi === 0xffff && lo === -1) || dev.mcast.has(hi * 0x100000000 + (lo >>> 0));
     if (!ours) {
-      to.counters.filtered++;
+      to.nic.counters.filtered++;
       return false;
     }
   }
@@ -335,11 +354,12 @@ function acceptsOther(to: Nic, view: DataView, at: number, len: number, max: num
 }
 
 /** Lost for want of a descriptor. */
-function miss(from: Nic, to: Nic, tx: NicRing | null, last: number, len: number): boolean {
+function miss(from: NicQueue, to: NicQueue, tx: NicRing | null, last: number, len: number): boolean {
   to.rx.missed++;
+  to.stats.rxMissed++;
   to.dev.stats.rxMissed++;
   const skb = tx === null ? null : tx.skb[last];
-  if ((from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.missed, skb, len, 0, to);
+  if ((from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.missed, skb, len, 0, to.nic);
   return false;
 }
 
@@ -347,7 +367,7 @@ function miss(from: Nic, to: Nic, tx: NicRing | null, last: number, len: number)
  * Lays a frame of `len` bytes out over the next buffers: their count in `to.buffers`, those of the jumbo ring at the
  * first descriptor's `parts`, each one's share in `len`. False: there are not enough.
  */
-function claim(to: Nic, len: number): boolean {
+function claim(to: NicQueue, len: number): boolean {
   const rx = to.rx;
   const jumbo = to.jumbo;
   let buffers = Math.ceil(len / RX_BUFFER_LEN);
@@ -370,7 +390,7 @@ function claim(to: Nic, len: number): boolean {
 }
 
 /** Gives the claimed buffers to the driver: checksum verified, EOP at the last. */
-function deliver(to: Nic, len: number, flags: number): void {
+function deliver(to: NicQueue, len: number, flags: number): void {
   const rx = to.rx;
   const first = rx.nextToDevice & rx.mask;
   const parts = (rx.get(first, DESC_ORDER) & NIC_JUMBO) !== 0 ? rx.parts[first] : 0;
@@ -383,11 +403,11 @@ function deliver(to: Nic, len: number, flags: number): void {
 
 // ---- pieces: the claimed receive buffers, then those of the jumbo ring
 
-function ringOf(to: Nic, p: number): NicRing {
+function ringOf(to: NicQueue, p: number): NicRing {
   return p < to.buffers ? to.rx : to.jumbo!;
 }
 
-function indexOf(to: Nic, p: number): number {
+function indexOf(to: NicQueue, p: number): number {
   return p < to.buffers
     ? (to.rx.nextToDevice + p) & to.rx.mask
     : (to.jumbo!.nextToDevice + p - to.buffers) & to.jumbo!.mask;
@@ -409,7 +429,7 @@ function frameLength(tx: NicRing, first: number, last: number): number {
 }
 
 /** DMA from the sender's pieces into the receiver's. */
-function scatter(to: Nic, tx: NicRing, first: number, last: number): void {
+function scatter(to: NicQueue, tx: NicRing, first: number, last: number): void {
   const ledger = to.machine.ledger;
   let p = 0;
   let off = 0;
@@ -433,7 +453,7 @@ function scatter(to: Nic, tx: NicRing, first: number, last: number): void {
 }
 
 /** The frame as bytes on an impaired wire, with room for its FCS. */
-function gather(from: Nic, tx: NicRing, first: number, last: number, len: number): Uint8Array<ArrayBuffer> {
+function gather(from: NicQueue, tx: NicRing, first: number, last: number, len: number): Uint8Array<ArrayBuffer> {
   const frame = new Uint8Array(len + FCS_LEN);
   const ledger = from.machine.ledger;
   const site = ledger.site("wire_impair", "dma");
@@ -447,7 +467,7 @@ function gather(from: Nic, tx: NicRing, first: number, last: number, len: number
 // ---- checksums in hardware
 
 /** Sum of `len` bytes from `from` of the claimed frame. */
-function sumOf(to: Nic, from: number, len: number, initial: number): number {
+function sumOf(to: NicQueue, from: number, len: number, initial: number): number {
   let sum = initial;
   let done = 0;
   for (let p = 0, start = 0; done < len; p++) {
@@ -465,7 +485,7 @@ function sumOf(to: Nic, from: number, len: number, initial: number): number {
 }
 
 /** Completes a partial checksum in the receiver's copy: the sender's bytes may be shared. False: impossible positions. */
-function completeCsum(to: Nic, order: number, len: number): boolean {
+function completeCsum(to: NicQueue, order: number, len: number): boolean {
   const rx = to.rx;
   const j = rx.nextToDevice & rx.mask;
   const start = order & 0xffff;
@@ -486,7 +506,7 @@ function completeCsumBytes(frame: Uint8Array<ArrayBuffer>, order: number, len: n
 }
 
 /** DESC_CSUM_OK when the frame is whole TCP or UDP over IPv4 with a right checksum; anything else is left to the stack. */
-function verifyCsum(to: Nic, len: number): number {
+function verifyCsum(to: NicQueue, len: number): number {
   const rx = to.rx;
   const j = rx.nextToDevice & rx.mask;
   const view = rx.slab[j]!.view;

@@ -5,7 +5,7 @@
  */
 import type { Plugin } from "../../../core/mod.ts";
 import type { NicOptions } from "./contract.ts";
-import { makeNic, nicOps, NicRing } from "./state.ts";
+import { checkNic, makeNic, nicOps } from "./state.ts";
 
 /**
  * A NIC as a plugin, so that its driver can be swapped while packets flow: `net.swap("nic-eth0", nicDevice("eth0",
@@ -18,14 +18,13 @@ export function nicDevice(name: string, options: NicOptions = {}): Plugin {
     api: 1,
     setup(net) {
       // Sizes are checked here: the commit of a swap must not fail.
-      const rx = new NicRing(options.rxRing ?? 256);
-      const tx = new NicRing(options.txRing ?? 256);
+      checkNic(net.machine, options);
       const self = net.state(`nic:${name}`, () => makeNic(net, name, options));
       net.registration(() => {
         const ops = nicOps(self);
         self.dev.driver = ops;
         self.dev.restack();
-        self.attach(rx, tx, options);
+        self.attach(options);
         return () => {
           if (self.dev.driver === ops) self.detach();
         };

@@ -6,7 +6,7 @@
 import type { Napi, NetDevice, SkbPool, SkBuff } from "../../../core/mod.ts";
 import * as core from "../../../core/mod.ts";
 import { nicCleanTx } from "./output.ts";
-import { type Nic, NIC_CSUM, NIC_GSO, NIC_JUMBO, type NicRing } from "./state.ts";
+import { NIC_CSUM, NIC_GSO, NIC_JUMBO, type NicQueue, type NicRing } from "./queue.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
 const {
@@ -37,78 +37,84 @@ const LARGE = SLOT_SIZE[SLOT_LARGE];
  * Linux: a driver's NAPI poll, e.g. igb_poll(), drivers/net/ethernet/intel/igb/igb_main.c.
  * Cleans what was sent, then takes at most `budget` received frames; unmasks when it ran dry.
  */
-export function nicPoll(nic: Nic, napi: Napi, budget: number): number {
+export function nicPoll(queue: NicQueue, napi: Napi, budget: number): number {
   // Reading the cause register acknowledges what is in the rings now: only what comes later interrupts again.
-  nic.rxIrq.latched = false;
-  nic.txIrq.latched = false;
-  const { tx, rx } = nic;
-  if (tx.nextToClean !== tx.nextToDevice || nic.dev.txq[0].stopped) nicCleanTx(nic);
+  queue.rxIrq.latched = false;
+  queue.txIrq.latched = false;
+  const { tx, rx, dev } = queue;
+  if (tx.nextToClean !== tx.nextToDevice || dev.txq[queue.index].stopped) nicCleanTx(queue);
   // Nothing came, and all descriptors have their buffer.
   const quiet = rx.nextToClean === rx.nextToDevice && rx.unused === 0;
-  const work = quiet ? 0 : nicCleanRx(nic, napi, budget);
-  if (work < budget && napi.complete(work) && nic.opened) {
-    nic.rxIrq.unmask();
-    nic.txIrq.unmask();
+  const work = quiet ? 0 : nicCleanRx(queue, napi, budget);
+  if (work < budget && napi.complete(work) && queue.nic.opened) {
+    queue.rxIrq.unmask();
+    queue.txIrq.unmask();
   }
   return work;
 }
 
 /** Linux: a driver's receive loop, e.g. igb_clean_rx_irq(). Returns the frames it took. */
-export function nicCleanRx(nic: Nic, napi: Napi, budget: number): number {
-  const rx = nic.rx;
+export function nicCleanRx(queue: NicQueue, napi: Napi, budget: number): number {
+  const { rx, dev, nic, bus, stats } = queue;
   const words = rx.words;
-  const dev = nic.dev;
-  const pool = nic.machine.skbs;
+  const pool = queue.machine.skbs;
+  const several = nic.queues.length > 1;
   let work = 0;
   let packets = 0;
   let bytes = 0;
   // A packet may have the ring replaced under the loop.
-  while (work < budget && rx.nextToClean !== rx.nextToDevice && nic.rx === rx) {
+  while (work < budget && rx.nextToClean !== rx.nextToDevice && queue.rx === rx) {
     const i = rx.nextToClean & rx.mask;
     const flags = words[i * DESC_WORDS + DESC_FLAGS];
     const plain = (flags & DESC_EOP) !== 0 && words[i * DESC_WORDS + DESC_ORDER] === 0;
-    const skb = plain ? takeBuffer(pool, dev, rx, i) : nicTakeFrame(nic, rx);
+    const skb = plain ? takeBuffer(pool, dev, rx, i) : nicTakeFrame(queue, rx);
     work++;
     if ((flags & DESC_FCS_ERROR) !== 0) {
-      badFcs(nic, skb);
+      badFcs(dev, skb);
       continue;
     }
     packets++;
     bytes += skb.len;
     if ((flags & DESC_CSUM_OK) !== 0) skb.ipSummed = CHECKSUM_UNNECESSARY;
-    if ((nic.bus.mask & G_NAPI) !== 0) nic.bus.hit(nic.tp.rxFrame, skb, 1 + skb.nrFrags, work, nic);
+    if (several) {
+      skb.hash = rx.hash[i];
+      skb.queueMapping = queue.index + 1;
+    }
+    if ((bus.mask & G_NAPI) !== 0) bus.hit(queue.tp.rxFrame, skb, 1 + skb.nrFrags, work, nic);
     const reason = dev.headerOps.parse(skb, dev);
     if (reason === 0) napi.groReceive(skb);
-    else badHeader(nic, skb, reason);
+    else badHeader(dev, skb, reason);
   }
   dev.stats.rxPackets += packets;
   dev.stats.rxBytes += bytes;
-  if (nic.opened) nic.allocRxBuffers();
+  stats.rxPackets += packets;
+  stats.rxBytes += bytes;
+  if (nic.opened && queue.rx === rx) nic.allocRxBuffers(queue);
   return work;
 }
 
 /** The wire changed it. Takes ownership of `skb`. */
-function badFcs(nic: Nic, skb: SkBuff): void {
-  nic.dev.stats.rxErrors++;
-  nic.dev.stats.rxCrcErrors++;
-  nic.net.drop(skb, DROP.FCS_ERROR);
+function badFcs(dev: NetDevice, skb: SkBuff): void {
+  dev.stats.rxErrors++;
+  dev.stats.rxCrcErrors++;
+  dev.net.drop(skb, DROP.FCS_ERROR);
 }
 
 /** Takes ownership of `skb`. */
-function badHeader(nic: Nic, skb: SkBuff, reason: number): void {
-  nic.dev.stats.rxErrors++;
-  nic.net.drop(skb, reason);
+function badHeader(dev: NetDevice, skb: SkBuff, reason: number): void {
+  dev.stats.rxErrors++;
+  dev.net.drop(skb, reason);
 }
 
 /** An skb around the buffers of the next received frame; the ring's references become its own. Linux: igb_build_skb(). */
-export function nicTakeFrame(nic: Nic, rx: NicRing): SkBuff {
+export function nicTakeFrame(queue: NicQueue, rx: NicRing): SkBuff {
   const i = rx.nextToClean & rx.mask;
   const d = i * DESC_WORDS;
   const order = rx.words[d + DESC_ORDER];
   const eop = (rx.words[d + DESC_FLAGS] & DESC_EOP) !== 0;
-  const skb = takeBuffer(nic.machine.skbs, nic.dev, rx, i);
+  const skb = takeBuffer(queue.machine.skbs, queue.dev, rx, i);
   if ((order & NIC_GSO) !== 0) takeOffload(rx, i, skb, order);
-  if ((order & NIC_JUMBO) !== 0) takeJumbo(nic, skb, rx.parts[i]);
+  if ((order & NIC_JUMBO) !== 0) takeJumbo(queue, skb, rx.parts[i]);
   else if (!eop) takeRest(rx, skb);
   return skb;
 }
@@ -155,8 +161,8 @@ function takeRest(rx: NicRing, skb: SkBuff): void {
 }
 
 /** The rest of a frame that went on in the jumbo ring. */
-function takeJumbo(nic: Nic, skb: SkBuff, parts: number): void {
-  const jumbo = nic.jumbo!;
+function takeJumbo(queue: NicQueue, skb: SkBuff, parts: number): void {
+  const jumbo = queue.jumbo!;
   for (let n = 0; n < parts; n++) {
     const j = jumbo.clean();
     skb.addFrag(jumbo.slab[j]!, jumbo.get(j, DESC_PAGE), jumbo.get(j, DESC_ADDR), jumbo.get(j, DESC_LEN));

@@ -174,11 +174,10 @@ export class Line implements FrameSink {
     machine.enter();
     const to = this.#wire.ends[1 - this.#from];
     const flights = this.#flights;
-    let received = 0;
     while (this.#head < flights.length && flights[this.#head].due <= machine.now) {
       const { frame, fcsBad, id, cause } = flights[this.#head++];
       this.counters.delivered++;
-      if (to !== null && to.opened && dmaReceive(to, frame, frame.length - FCS_LEN, fcsBad, id, cause)) received++;
+      if (to !== null && to.opened) dmaReceive(to, frame, frame.length - FCS_LEN, fcsBad, id, cause);
     }
     if (this.#head === flights.length) {
       this.#flights = [];
@@ -188,7 +187,7 @@ export class Line implements FrameSink {
       this.#head = 0;
     }
     if (this.length > 0) machine.hrtimers.start(this.#timer, this.#flights[this.#head].due);
-    if (received > 0) to!.rxIrq.raise(received);
+    if (to !== null) { for (const queue of to.queues) queue.announce(); }
     machine.exit();
   }
 

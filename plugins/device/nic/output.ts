@@ -3,10 +3,10 @@
  *
  * @module
  */
-import type { SkBuff } from "../../../core/mod.ts";
+import type { NetDevice, SkBuff } from "../../../core/mod.ts";
 import * as core from "../../../core/mod.ts";
 import * as ethernetHeader from "../../link/ethernet/header.ts";
-import { type Nic, NIC_CSUM, NIC_GSO, type NicRing } from "./state.ts";
+import { NIC_CSUM, NIC_GSO, type NicQueue, type NicRing } from "./queue.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
 const {
@@ -30,37 +30,39 @@ const { ETH_ZLEN } = ethernetHeader;
  * Maps head and frags for DMA, one descriptor each, and rings the doorbell unless another packet follows at once.
  * Takes ownership of `skb` unless it returns NETDEV_TX_BUSY.
  */
-export function nicStartXmit(nic: Nic, skb: SkBuff, more: boolean): number {
-  const dev = nic.dev;
-  const tx = nic.tx;
-  if (nic.peer === null) return refuse(nic, skb, DROP.LINK_DOWN);
-  if (skb.len < ETH_ZLEN && !nic.machine.skbs.padTo(skb, ETH_ZLEN)) return refuse(nic, skb, DROP.NOMEM);
+export function nicStartXmit(queue: NicQueue, skb: SkBuff, more: boolean): number {
+  const { dev, tx, nic, machine, bus } = queue;
+  if (nic.peer === null) return refuse(dev, skb, DROP.LINK_DOWN);
+  if (skb.len < ETH_ZLEN && !machine.skbs.padTo(skb, ETH_ZLEN)) return refuse(dev, skb, DROP.NOMEM);
   const room = (tx.size - ((tx.nextToUse - tx.nextToClean) | 0) - 1 - skb.nrFrags) | 0;
-  if (room < 0) return busy(nic);
+  if (room < 0) return busy(queue);
+  const len = skb.len;
   const stats = dev.stats;
   stats.txPackets++;
-  stats.txBytes += skb.len;
+  stats.txBytes += len;
+  queue.stats.txPackets++;
+  queue.stats.txBytes += len;
   postTx(tx, skb);
-  if ((nic.bus.mask & G_NAPI) !== 0) nic.bus.hit(nic.tp.txPost, skb, 1 + skb.nrFrags, tx.size - room, nic);
-  if (room < nic.txNeeded) netifTxStopQueue(dev.txq[0]);
-  else if (more || nic.machine.batching !== 0) {
-    if (!nic.ready) nic.machine.wakeLater(nic);
+  if ((bus.mask & G_NAPI) !== 0) bus.hit(queue.tp.txPost, skb, 1 + skb.nrFrags, tx.size - room, nic);
+  if (room < nic.txNeeded) netifTxStopQueue(dev.txq[queue.index]);
+  else if (more || machine.batching !== 0) {
+    if (!queue.ready) machine.wakeLater(queue);
     return NETDEV_TX_OK;
   }
-  nic.wire!.doorbell(nic);
+  nic.wire!.doorbell(queue);
   return NETDEV_TX_OK;
 }
 
 /** No room: what waits in the ring goes out, and its completion wakes the queue. */
-function busy(nic: Nic): number {
-  netifTxStopQueue(nic.dev.txq[0]);
-  if (nic.tx.pending > 0) nic.wire!.doorbell(nic);
+function busy(queue: NicQueue): number {
+  netifTxStopQueue(queue.dev.txq[queue.index]);
+  if (queue.tx.pending > 0) queue.nic.wire!.doorbell(queue);
   return NETDEV_TX_BUSY;
 }
 
-function refuse(nic: Nic, skb: SkBuff, reason: number): number {
-  nic.dev.stats.txErrors++;
-  nic.net.drop(skb, reason);
+function refuse(dev: NetDevice, skb: SkBuff, reason: number): number {
+  dev.stats.txErrors++;
+  dev.net.drop(skb, reason);
   return NETDEV_TX_OK;
 }
 
@@ -106,16 +108,16 @@ function orders(tx: NicRing, skb: SkBuff, i: number): number {
  * Linux: a driver's transmit cleaning, e.g. igb_clean_tx_irq(). Unmaps what the device is done with and frees the skbs,
  * which gives the sender its send buffer back; wakes the queue when there is room for two full packets.
  */
-export function nicCleanTx(nic: Nic): void {
-  const tx = nic.tx;
+export function nicCleanTx(queue: NicQueue): void {
+  const { tx, nic, bus } = queue;
   while (tx.nextToClean !== tx.nextToDevice) {
     const i = tx.clean();
     const skb = tx.skb[i];
     if (skb === null) continue;
     tx.skb[i] = null;
-    if ((nic.bus.mask & G_NAPI) !== 0) nic.bus.hit(nic.tp.txClean, skb, skb.len, 0, nic);
+    if ((bus.mask & G_NAPI) !== 0) bus.hit(queue.tp.txClean, skb, skb.len, 0, nic);
     skb.consume();
   }
-  const txq = nic.dev.txq[0];
+  const txq = queue.dev.txq[queue.index];
   if (txq.stopped && nic.opened && tx.unused >= Math.min(nic.txNeeded * 2, tx.size)) netifTxWakeQueue(txq);
 }

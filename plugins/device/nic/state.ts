@@ -1,14 +1,13 @@
 /**
- * The state of a NIC: its rings, its lines, its NAPI context, and what happens when they are set up and torn down.
+ * The state of a NIC: its queues, and what happens when they are set up, changed and torn down.
  *
  * @module
  */
 import {
-  DescRing,
   type EventBus,
   type IrqLine,
   type Machine,
-  Napi,
+  type Napi,
   type Net,
   type NetDevice,
   type NetdevOps,
@@ -16,20 +15,27 @@ import {
   Timer,
 } from "../../../core/mod.ts";
 import * as core from "../../../core/mod.ts";
-import type { NicCoalesceParam, NicCounters, NicOffloads, NicOptions, NicRingParam } from "./contract.ts";
-import { nicCleanTx, nicStartXmit } from "./output.ts";
-import { nicPoll, nicTakeFrame } from "./input.ts";
+import type {
+  NicChannels,
+  NicCoalesceParam,
+  NicCounters,
+  NicOffloads,
+  NicOptions,
+  NicRingParam,
+  NicRssOptions,
+  NicRxfh,
+} from "./contract.ts";
+import { nicStartXmit } from "./output.ts";
+import { JUMBO_MIN_BUFFERS, NicQueue, NicRing, RX_BUFFER_LEN } from "./queue.ts";
+import { Rss } from "./rss.ts";
 import type { Wire } from "./wire.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
 const {
-  DESC_PAGE,
-  DROP,
   ERRNO,
   G_NAPI,
   IFF_UP,
   MAX_SKB_FRAGS,
-  NET_SKB_PAD,
   NETDEV_TX_BUSY,
   netdevOps,
   NETIF_F_GRO,
@@ -40,56 +46,14 @@ const {
   NETIF_F_TSO,
   netifSchedule,
   netifTxWakeQueue,
-  SLOT_BUFFER,
-  SLOT_LARGE,
-  SLOT_SIZE,
 } = core;
 
-/** Bytes of a receive buffer behind its headroom: a frame of MTU 1500 fits in one. */
-export const RX_BUFFER_LEN: number = SLOT_SIZE[SLOT_BUFFER] - NET_SKB_PAD;
-/** Bytes of a buffer of the jumbo ring. */
-export const JUMBO_BUFFER_LEN: number = SLOT_SIZE[SLOT_LARGE];
-/** A frame of more receive buffers than this goes on in the jumbo ring. */
-export const JUMBO_MIN_BUFFERS = 5;
 /** Longest link header and tag that comes on top of the MTU. Linux: ETH_HLEN + VLAN_HLEN. */
 export const MAX_LINK_HEADER = 18;
-const JUMBO_RING = 64;
+/** Most queues of a NIC. */
+export const NIC_MAX_QUEUES = 64;
 /** Without memory for receive buffers the next try comes after this many jiffies. */
 const REFILL_RETRY = 500;
-
-/** An order of a descriptor: the transport checksum is partial. */
-export const NIC_CSUM = 1;
-/** An order of a descriptor: a super-packet. */
-export const NIC_GSO = 2;
-/** Of a received frame: it goes on in the jumbo ring. */
-export const NIC_JUMBO = 4;
-
-/**
- * A ring whose descriptors carry NIC_* orders, beside which stand what a real NIC has in its context descriptors: the
- * fields of checksum and segmentation, each of which holds only for its order.
- */
-export class NicRing extends DescRing {
-  /** {@linkcode NIC_CSUM}: where the checksum starts, relative to the frame, and `csumOffset << 16`. */
-  declare readonly csum: Int32Array;
-  /** {@linkcode NIC_GSO}: payload bytes per segment. */
-  declare readonly gsoSize: Int32Array;
-  /** {@linkcode NIC_GSO}: SKB_GSO_*. */
-  declare readonly gsoType: Int32Array;
-  /** {@linkcode NIC_GSO}: segments. */
-  declare readonly gsoSegs: Int32Array;
-  /** {@linkcode NIC_JUMBO}: buffers of the jumbo ring on which the frame goes on. */
-  declare readonly parts: Int32Array;
-
-  /** A ring of `size` descriptors, see {@linkcode DescRing}. */
-  constructor(size: number) {
-    super(size);
-    this.csum = new Int32Array(size);
-    this.gsoSize = new Int32Array(size);
-    this.gsoType = new Int32Array(size);
-    this.gsoSegs = new Int32Array(size);
-    this.parts = new Int32Array(size);
-  }
-}
 
 /** Numbers of the NIC's tracepoints. */
 export interface NicTracepoints {
@@ -119,12 +83,10 @@ export class Nic implements Disposable {
   declare readonly tp: NicTracepoints;
   /** The device. */
   declare readonly dev: NetDevice;
-  /** Line of the receive queue. */
-  declare readonly rxIrq: IrqLine;
-  /** Line of the transmit queue. */
-  declare readonly txIrq: IrqLine;
-  /** Polls both queues. */
-  declare readonly napi: Napi;
+  /** Its queues; one at least. */
+  readonly queues: NicQueue[] = [];
+  /** How frames are spread over them. */
+  declare readonly rss: Rss;
   /** What the hardware counts. */
   readonly counters: NicCounters = { doorbells: 0, filtered: 0, rxAllocFailed: 0, lost: 0 };
   /** The wire, null: not plugged. */
@@ -133,28 +95,16 @@ export class Nic implements Disposable {
   peer: Nic | null = null;
   /** Administratively up: rings are there. */
   opened = false;
-  /** Receive ring. */
-  declare rx: NicRing;
-  /** Transmit ring. */
-  declare tx: NicRing;
-  /** Large buffers for the rest of long frames, null: the MTU and the offloads need none. Linux: `ethtool -g`, RX Jumbo. */
-  jumbo: NicRing | null = null;
-  /** Receive buffers of the frame that the device is writing. */
-  buffers = 0;
-  /** Frames that the batch of the moment copied here and has not counted in the ledger yet. */
-  moves = 0;
-  /** Their bytes. */
-  movedBytes = 0;
   /** Longest frame that the device takes. */
   declare maxFrame: number;
-  /** Free transmit descriptors below which the queue is stopped. Linux: DESC_NEEDED. */
+  /** Free transmit descriptors below which a queue is stopped. Linux: DESC_NEEDED. */
   declare txNeeded: number;
-  /** On the machine's ready list: a doorbell that `xmitMore` deferred. */
-  ready = false;
   /** Site of the DMA in the ledger. */
   declare readonly siteDma: number;
   readonly #offloads: NicOffloads;
   readonly #refill: Timer;
+  /** Moderation that a new queue gets. */
+  readonly #coalesce: NicCoalesceParam = { rxUsecs: 0, rxFrames: 0, txUsecs: 0, txFrames: 0 };
 
   /** Use `nic()`. */
   constructor(net: Net, dev: NetDevice, options: NicOptions) {
@@ -165,20 +115,16 @@ export class Nic implements Disposable {
     this.tp = tracepoints(machine.bus);
     this.dev = dev;
     this.siteDma = machine.ledger.site("nic_dma", "dma");
-    this.rx = new NicRing(options.rxRing ?? 256);
-    this.tx = new NicRing(options.txRing ?? 256);
     this.#offloads = offloads(options);
-    this.napi = new Napi(machine, dev, poll);
-    dev.napis.push(this.napi);
-    this.rxIrq = machine.requestIrq(`${dev.name}-rx-0`, interrupt, this);
-    this.txIrq = machine.requestIrq(`${dev.name}-tx-0`, interrupt, this);
-    this.rxIrq.mask();
-    this.txIrq.mask();
     this.#refill = new Timer(() => this.#retry(), true);
     this.maxFrame = dev.mtu + MAX_LINK_HEADER;
     this.txNeeded = 1;
     dev.carrier = false;
     dev.priv = this;
+    const n = options.queues ?? 1;
+    this.rss = new Rss(machine, n, options.rss ?? {});
+    this.#resize(n, options.rxRing ?? 256, options.txRing ?? 256);
+    dev.setRealNumTxQueues(n);
     this.setCoalesce(options.coalesce ?? {});
     this.applyFeatures();
     const gone = net.netdevChain.register((e) => {
@@ -188,22 +134,51 @@ export class Nic implements Disposable {
     });
   }
 
+  // ---- the first queue, which is all of them in the textbook
+
+  /** Receive ring of queue 0. */
+  get rx(): NicRing {
+    return this.queues[0].rx;
+  }
+
+  /** Transmit ring of queue 0. */
+  get tx(): NicRing {
+    return this.queues[0].tx;
+  }
+
+  /** Large buffers of queue 0, null: the MTU and the offloads need none. */
+  get jumbo(): NicRing | null {
+    return this.queues[0].jumbo;
+  }
+
+  /** Line of receive queue 0. */
+  get rxIrq(): IrqLine {
+    return this.queues[0].rxIrq;
+  }
+
+  /** Line of transmit queue 0. */
+  get txIrq(): IrqLine {
+    return this.queues[0].txIrq;
+  }
+
+  /** Polls queue 0. */
+  get napi(): Napi {
+    return this.queues[0].napi;
+  }
+
   // ---- up and down
 
   /** Brings rings and lines up. 0 or a negative errno. Linux: ndo_open. */
   open(): number {
-    this.maxFrame = this.dev.mtu + MAX_LINK_HEADER;
+    this.#setMaxFrame(this.dev.mtu + MAX_LINK_HEADER);
     this.#makeRings(this.rx.size, this.tx.size, this.dev.mtu);
-    if (this.rx.pending === 0) {
-      this.#drain();
+    if (this.queues.some((q) => q.rx.pending === 0)) {
+      for (const q of this.queues) q.quiesce();
       return -ERRNO.ENOMEM;
     }
     this.opened = true;
-    this.dev.txq[0].stopped = false;
-    this.napi.enable();
-    this.rxIrq.latched = this.txIrq.latched = false;
-    this.rxIrq.unmask();
-    this.txIrq.unmask();
+    for (const txq of this.dev.txq) txq.stopped = false;
+    for (const q of this.queues) q.start();
     this.wire?.updateLink();
     return 0;
   }
@@ -216,16 +191,20 @@ export class Nic implements Disposable {
     this.#quiesce();
   }
 
-  /** A driver takes the device over, with its own rings, moderation and offloads; an open device goes on. */
-  attach(rx: NicRing, tx: NicRing, options: NicOptions): void {
-    this.rx = rx;
-    this.tx = tx;
+  /** A driver takes the device over, with its own queues, rings, moderation and offloads; an open device goes on. */
+  attach(options: NicOptions): void {
+    const n = options.queues ?? 1;
     Object.assign(this.#offloads, offloads(options));
+    this.#resize(n, options.rxRing ?? 256, options.txRing ?? 256);
+    this.rss.reset(n);
+    this.rss.set({ rxFlowHash: { tcp4: "sdfn", udp4: "sdfn" }, ...options.rss }, n, []);
     this.setCoalesce({ rxUsecs: 0, rxFrames: 0, txUsecs: 0, txFrames: 0, ...options.coalesce });
     this.applyFeatures();
-    if ((this.dev.flags & IFF_UP) === 0) return;
-    this.open();
-    if (this.dev.txq[0].qdisc !== null) netifSchedule(this.dev.txq[0].qdisc, this.machine);
+    const up = (this.dev.flags & IFF_UP) !== 0;
+    if (up) this.open();
+    this.dev.setRealNumTxQueues(n);
+    if (!up) return;
+    for (const { qdisc } of this.dev.txq) if (qdisc !== null) netifSchedule(qdisc, this.machine);
   }
 
   /** A driver lets the device go: what its rings hold is dropped and counted. */
@@ -237,23 +216,23 @@ export class Nic implements Disposable {
   linkChange(peer: Nic | null): void {
     this.peer = peer;
     this.applyFeatures();
-    const lost = peer === null ? nicFlushTx(this) : 0;
-    if (lost > 0 && this.opened) this.txIrq.raise(lost);
+    for (const q of this.queues) {
+      const lost = peer === null ? q.flushTx() : 0;
+      if (lost > 0 && this.opened) q.txIrq.raise(lost);
+    }
     const up = peer !== null;
     // While it opens, NETDEV_UP tells about the carrier too.
     if ((this.dev.flags & IFF_UP) === 0) this.dev.carrier = up;
     else this.dev.setCarrier(up);
   }
 
-  /** New rings of other sizes, while it runs. Returns the frames that the old ones held. Linux: `ethtool -G`. */
+  // ---- what ethtool sets, while it runs
+
+  /** New rings of other sizes. Returns the frames that the old ones held, which are lost. Linux: `ethtool -G`. */
   setRings(param: Partial<NicRingParam>): number {
     const { rx = this.rx.size, tx = this.tx.size } = param;
-    // Sizes are checked before anything is torn down.
-    const [newRx, newTx] = [new NicRing(rx), new NicRing(tx)];
-    return this.#rebuild(() => {
-      this.rx = newRx;
-      this.tx = newTx;
-    }, this.dev.mtu);
+    checkRings(rx, tx);
+    return this.#rebuild(() => this.#resize(this.queues.length, rx, tx), this.dev.mtu);
   }
 
   /** Sizes of the rings. Linux: `ethtool -g`. */
@@ -261,33 +240,88 @@ export class Nic implements Disposable {
     return { rx: this.rx.size, tx: this.tx.size, rxJumbo: this.jumbo?.size ?? 0 };
   }
 
-  /** The MTU changes: other buffers, when it must. 0 or a negative errno. Linux: ndo_change_mtu. */
-  changeMtu(mtu: number): number {
-    if (this.#needsJumbo(mtu) !== (this.jumbo !== null)) this.#rebuild(() => {}, mtu);
-    this.maxFrame = mtu + MAX_LINK_HEADER;
-    return 0;
+  /**
+   * Another number of queues, from 1 to 64. Returns the frames that the old rings held, which are lost; what waits in
+   * queue disciplines is queued anew. An indirection table that the user set must fit, or it is a RangeError.
+   * Linux: `ethtool -L`.
+   */
+  setChannels({ combined }: NicChannels): number {
+    checkQueues(combined);
+    if (combined === this.queues.length) return 0;
+    if (this.rss.configured && this.rss.highest >= combined) {
+      throw new RangeError(
+        `Cannot make ${combined} queues of ${this.dev.name}: its indirection table names queue ${this.rss.highest}`,
+      );
+    }
+    return this.#rebuild(() => {
+      this.#resize(combined, this.rx.size, this.tx.size);
+      if (!this.rss.configured) this.rss.reset(combined);
+    }, this.dev.mtu);
   }
 
-  /** Changes interrupt moderation, while it runs. Linux: `ethtool -C`. */
-  setCoalesce(param: Partial<NicCoalesceParam>): void {
+  /** How many queues there are. Linux: `ethtool -l`. */
+  get channels(): NicChannels {
+    return { combined: this.queues.length };
+  }
+
+  /** Changes how frames are spread over the queues; a flow keeps its order. Linux: `ethtool -X`, `-N rx-flow-hash`. */
+  setRxfh(options: NicRssOptions): void {
+    this.rss.set(options, this.queues.length, this.queues);
+  }
+
+  /** How frames are spread. Linux: `ethtool -x`. */
+  get rxfh(): NicRxfh {
+    return this.rss.settings;
+  }
+
+  /** Changes interrupt moderation of all queues, or of one. Linux: `ethtool -C`, `ethtool --per-queue`. */
+  setCoalesce(param: Partial<NicCoalesceParam>, queue?: number): void {
     for (const [what, n] of Object.entries(param)) {
       if (Number.isInteger(n) && n >= 0) continue;
       throw new RangeError(`Cannot set ${what} of ${this.dev.name} to ${n}: it takes a whole number from 0`);
     }
-    const rx = this.rxIrq.coalesce, tx = this.txIrq.coalesce;
+    if (queue !== undefined && this.queues[queue] === undefined) {
+      throw new RangeError(`Cannot set queue ${queue} of ${this.dev.name}: there are 0 to ${this.queues.length - 1}`);
+    }
+    if (queue === undefined) Object.assign(this.#coalesce, param);
     this.machine.batch(() => {
-      this.rxIrq.setCoalesce({ usecs: param.rxUsecs ?? rx.usecs, frames: param.rxFrames ?? rx.frames });
-      this.txIrq.setCoalesce({ usecs: param.txUsecs ?? tx.usecs, frames: param.txFrames ?? tx.frames });
+      for (const q of queue === undefined ? this.queues : [this.queues[queue]]) moderate(q, param);
     });
   }
 
-  /** Changes what the hardware does, while it runs. Linux: `ethtool -K`. */
+  /** Changes what the hardware does. Linux: `ethtool -K`. */
   setOffloads(param: Partial<NicOffloads>): void {
     Object.assign(this.#offloads, param);
     const wanted = this.#needsJumbo(this.dev.mtu);
     if (wanted !== (this.jumbo !== null) && this.opened) this.#rebuild(() => {}, this.dev.mtu);
     this.applyFeatures();
     this.peer?.applyFeatures();
+  }
+
+  /** Counters by name, those of each queue too: `rx_queue_0_packets`. Linux: `ethtool -S`. */
+  ethtoolStats(): Record<string, number> {
+    const { doorbells, filtered, rxAllocFailed, lost } = this.counters;
+    const out: Record<string, number> = { doorbells, filtered, rx_alloc_failed: rxAllocFailed, lost };
+    this.queues.forEach(({ stats, rxIrq, txIrq, dev }, i) => {
+      out[`rx_queue_${i}_packets`] = stats.rxPackets;
+      out[`rx_queue_${i}_bytes`] = stats.rxBytes;
+      out[`rx_queue_${i}_drops`] = stats.rxMissed;
+      out[`rx_queue_${i}_alloc_failed`] = stats.rxAllocFailed;
+      out[`rx_queue_${i}_interrupts`] = rxIrq.count;
+      out[`tx_queue_${i}_packets`] = stats.txPackets;
+      out[`tx_queue_${i}_bytes`] = stats.txBytes;
+      out[`tx_queue_${i}_stops`] = dev.txq[i].stops;
+      out[`tx_queue_${i}_interrupts`] = txIrq.count;
+      out[`queue_${i}_lost`] = stats.lost;
+    });
+    return out;
+  }
+
+  /** The MTU changes: other buffers, when it must. 0 or a negative errno. Linux: ndo_change_mtu. */
+  changeMtu(mtu: number): number {
+    if (this.#needsJumbo(mtu) !== (this.jumbo !== null)) this.#rebuild(() => {}, mtu);
+    this.#setMaxFrame(mtu + MAX_LINK_HEADER);
+    return 0;
   }
 
   /** Whether it takes super-packets from the wire. */
@@ -313,14 +347,6 @@ export class Nic implements Disposable {
     this.txNeeded = (features & NETIF_F_SG) !== 0 ? MAX_SKB_FRAGS + 2 : 2;
   }
 
-  /** A doorbell that was deferred for a packet which never came. */
-  wake(): void {
-    if (this.tx.pending === 0 || this.wire === null) return;
-    this.machine.enter();
-    this.wire.doorbell(this);
-    this.machine.exit();
-  }
-
   /** Unregisters the device. */
   [Symbol.dispose](): void {
     this.net.unregisterNetdevice(this.dev);
@@ -328,18 +354,18 @@ export class Nic implements Disposable {
 
   // ---- buffers
 
-  /** Posts fresh receive buffers in all free descriptors. Linux: igb_alloc_rx_buffers(). */
-  allocRxBuffers(): void {
-    if (!fill(this, this.rx, SLOT_BUFFER, NET_SKB_PAD, RX_BUFFER_LEN)) this.#later();
-    if (this.jumbo !== null && !fill(this, this.jumbo, SLOT_LARGE, 0, JUMBO_BUFFER_LEN)) this.#later();
-  }
-
-  #later(): void {
-    if (!this.#refill.pending) this.machine.modTimer(this.#refill, REFILL_RETRY);
+  /** Posts fresh receive buffers in all free descriptors of a queue; without memory it tries again later. */
+  allocRxBuffers(queue: NicQueue): void {
+    if (!queue.allocRxBuffers() && !this.#refill.pending) this.machine.modTimer(this.#refill, REFILL_RETRY);
   }
 
   #retry(): void {
-    if (this.opened) this.allocRxBuffers();
+    if (this.opened) { for (const q of this.queues) this.allocRxBuffers(q); }
+  }
+
+  #setMaxFrame(n: number): void {
+    this.maxFrame = n;
+    for (const q of this.queues) q.maxFrame = n;
   }
 
   #needsJumbo(mtu: number): boolean {
@@ -347,10 +373,25 @@ export class Nic implements Disposable {
   }
 
   #makeRings(rx: number, tx: number, mtu: number): void {
-    this.rx = new NicRing(rx);
-    this.tx = new NicRing(tx);
-    this.jumbo = this.#needsJumbo(mtu) ? new NicRing(JUMBO_RING) : null;
-    this.allocRxBuffers();
+    const jumbo = this.#needsJumbo(mtu);
+    for (const q of this.queues) {
+      q.makeRings(rx, tx, jumbo);
+      this.allocRxBuffers(q);
+    }
+    this.rss.restart(this.queues.length);
+  }
+
+  /** So many queues, all with empty rings; only while the device is still. */
+  #resize(n: number, rx: number, tx: number): void {
+    for (const q of this.queues.splice(n)) q.free();
+    for (const q of this.queues) q.makeRings(rx, tx, false);
+    while (this.queues.length < n) {
+      const i = this.queues.length;
+      const q = new NicQueue(this, i, rx, tx, i % this.machine.cpus.length);
+      moderate(q, this.#coalesce);
+      this.queues.push(q);
+    }
+    this.rss.restart(this.queues.length);
   }
 
   /** Runs `change` on a device that is still, then starts it again. Returns the frames that were lost. */
@@ -358,6 +399,7 @@ export class Nic implements Disposable {
     if (!this.opened) {
       change();
       this.applyFeatures();
+      this.dev.setRealNumTxQueues(this.queues.length);
       return 0;
     }
     this.machine.enter();
@@ -366,90 +408,45 @@ export class Nic implements Disposable {
     change();
     this.#makeRings(this.rx.size, this.tx.size, mtu);
     this.applyFeatures();
-    this.napi.enable();
-    this.rxIrq.unmask();
-    this.txIrq.unmask();
-    netifTxWakeQueue(this.dev.txq[0]);
+    for (const q of this.queues) q.start();
+    if (this.dev.txq.length !== this.queues.length) this.dev.setRealNumTxQueues(this.queues.length);
+    for (const txq of this.dev.txq) netifTxWakeQueue(txq);
     this.machine.exit();
     return this.counters.lost - before;
   }
 
   #quiesce(): void {
-    this.rxIrq.mask();
-    this.txIrq.mask();
-    this.napi.disable();
     this.machine.delTimer(this.#refill);
-    this.#drain();
-    this.rxIrq.latched = this.txIrq.latched = false;
-  }
-
-  /** Gives back all that the rings hold; frames among it are counted as lost. */
-  #drain(): void {
-    nicFlushTx(this);
-    nicCleanTx(this);
-    while (this.rx.done > 0) {
-      this.counters.lost++;
-      this.dev.stats.rxDropped++;
-      this.net.drop(nicTakeFrame(this, this.rx), DROP.QUEUE_PURGE);
-    }
-    giveBack(this.rx);
-    if (this.jumbo !== null) giveBack(this.jumbo);
+    for (const q of this.queues) q.quiesce();
   }
 
   #remove(): void {
     this.wire?.unplug(this);
-    this.rxIrq.free();
-    this.txIrq.free();
+    for (const q of this.queues) q.free();
   }
 }
 
-/**
- * Masks the device's interrupts and leaves the work to NAPI. Linux: a driver's irq handler, e.g. igb_msix_ring().
- * Differs: one NAPI context serves both lines, so that both are masked.
- */
-export function nicInterrupt(nic: Nic): void {
-  nic.rxIrq.mask();
-  nic.txIrq.mask();
-  nic.napi.schedule();
+function moderate(q: NicQueue, param: Partial<NicCoalesceParam>): void {
+  const rx = q.rxIrq.coalesce, tx = q.txIrq.coalesce;
+  q.rxIrq.setCoalesce({ usecs: param.rxUsecs ?? rx.usecs, frames: param.rxFrames ?? rx.frames });
+  q.txIrq.setCoalesce({ usecs: param.txUsecs ?? tx.usecs, frames: param.txFrames ?? tx.frames });
 }
 
-/** Drops what was posted and not yet moved: the link is gone, or the ring goes. Returns the descriptors. */
-export function nicFlushTx(nic: Nic): number {
-  const tx = nic.tx;
-  const flushed = tx.pending;
-  while (tx.pending > 0) {
-    const i = tx.nextToDevice & tx.mask;
-    const skb = tx.skb[i];
-    tx.skb[i] = null;
-    tx.complete(0);
-    if (skb === null) continue;
-    nic.counters.lost++;
-    nic.dev.stats.txDropped++;
-    nic.net.drop(skb, nic.opened && nic.peer === null ? DROP.LINK_DOWN : DROP.QUEUE_PURGE);
-  }
-  return flushed;
+/** A RangeError where a ring cannot be made. */
+function checkRings(rx: number, tx: number): void {
+  for (const size of [rx, tx]) new NicRing(size);
 }
 
-/** False: memory ran out. */
-function fill(nic: Nic, ring: NicRing, cls: number, headroom: number, len: number): boolean {
-  const pages = nic.machine.pages;
-  for (let n = ring.unused; n > 0; n--) {
-    const page = pages.alloc(cls);
-    if (page < 0) {
-      nic.counters.rxAllocFailed++;
-      return false;
-    }
-    ring.post(pages.slab, page, page + headroom, len, 0);
-  }
-  return true;
+function checkQueues(n: number): void {
+  if (Number.isInteger(n) && n >= 1 && n <= NIC_MAX_QUEUES) return;
+  throw new RangeError(`Cannot make ${n} queues: it takes a whole number from 1 to ${NIC_MAX_QUEUES}`);
 }
 
-function giveBack(ring: NicRing): void {
-  while (ring.unused < ring.size) {
-    if (ring.pending > 0) ring.complete(0);
-    const i = ring.clean();
-    ring.slab[i]!.put(ring.get(i, DESC_PAGE));
-  }
+/** What cannot be made is a RangeError, before anything is. */
+export function checkNic(machine: Machine, options: NicOptions): void {
+  checkRings(options.rxRing ?? 256, options.txRing ?? 256);
+  checkQueues(options.queues ?? 1);
+  new Rss(machine, options.queues ?? 1, options.rss ?? {});
 }
 
 function offloads(options: NicOptions): NicOffloads {
@@ -478,6 +475,7 @@ function tracepoints(bus: EventBus): NicTracepoints {
 
 /** Makes and registers a NIC; see `nic()`. */
 export function makeNic(net: Net, name: string, options: NicOptions): Nic {
+  checkNic(net.machine, options);
   const dev = net.registerNetdevice(name, {
     ops: netdevOps({ startXmit: () => NETDEV_TX_BUSY }),
     ...(options.mtu === undefined ? {} : { mtu: options.mtu }),
@@ -499,15 +497,12 @@ export function makeNic(net: Net, name: string, options: NicOptions): Nic {
 // One function for all NICs is known to V8 by identity, a closure per NIC is not.
 
 function startXmit(skb: SkBuff, dev: NetDevice, more: boolean): number {
-  return nicStartXmit(dev.priv as Nic, skb, more);
+  const { queues } = dev.priv as Nic;
+  return nicStartXmit(queues.length === 1 ? queues[0] : queues[skb.queueMapping] ?? queues[0], skb, more);
 }
 
-function poll(napi: Napi, budget: number): number {
-  return nicPoll(napi.dev!.priv as Nic, napi, budget);
-}
-
-function interrupt(line: IrqLine): void {
-  nicInterrupt(line.devId as Nic);
+function selectQueue(skb: SkBuff, dev: NetDevice): number {
+  return dev.net.pickTx(skb, dev);
 }
 
 /** The driver's ops record over one NIC. */
@@ -516,6 +511,7 @@ export function nicOps(self: Nic): NetdevOps {
     open: () => self.open(),
     stop: () => self.stop(),
     startXmit,
+    selectQueue,
     changeMtu: (_dev, mtu) => self.changeMtu(mtu),
   });
 }

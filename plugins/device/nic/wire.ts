@@ -8,6 +8,7 @@ import * as core from "../../../core/mod.ts";
 import type { Impair, WireCounters, WireOptions } from "./contract.ts";
 import { dmaGather, dmaReceive, dmaTransfer } from "./dma.ts";
 import { checkLine, Line, type LineOptions } from "./line.ts";
+import type { NicQueue } from "./queue.ts";
 import type { Nic } from "./state.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
@@ -137,17 +138,18 @@ export class Wire {
    * The driver rang: the device moves all that waits in the transmit ring to the other end, with one interrupt at each.
    * It never polls: the receiver's NAPI runs when the outermost entry ends.
    */
-  doorbell(from: Nic): void {
-    from.counters.doorbells++;
-    if ((from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.doorbell, null, from.tx.pending, 0, from);
-    const peer = from.peer;
+  doorbell(from: NicQueue): void {
+    const { nic } = from;
+    nic.counters.doorbells++;
+    if ((from.bus.mask & G_NAPI) !== 0) from.bus.hit(from.tp.doorbell, null, from.tx.pending, 0, nic);
+    const peer = nic.peer;
     if (peer === null) return;
     const lines = this.#lines;
     if (lines === null) {
       dmaTransfer(from, peer, this.#impair);
       return;
     }
-    const line = from === this.ends[0] ? lines[0] : lines[1];
+    const line = nic === this.ends[0] ? lines[0] : lines[1];
     dmaGather(from, peer, line);
     line.flush();
   }
@@ -159,10 +161,10 @@ export class Wire {
   inject(to: Nic, frame: Uint8Array<ArrayBuffer>): boolean {
     if (!to.opened || to.wire !== this) return false;
     this.machine.enter();
-    const ok = dmaReceive(to, frame, frame.length, false, 0, 0);
-    if (ok) to.rxIrq.raise();
+    const queue = dmaReceive(to, frame, frame.length, false, 0, 0);
+    queue?.announce();
     this.machine.exit();
-    return ok;
+    return queue !== null;
   }
 }
 

@@ -16,6 +16,7 @@ export {
 export { benchCommand } from "./bench.ts";
 export { demoCommand } from "./demo.ts";
 export { checkCommand, graphCommand, runCommand } from "./lab.ts";
+export { livelockCommand } from "./livelock.ts";
 export { pluginsCommand } from "./plugins.ts";
 export { procCommand } from "./proc.ts";
 export { INTERRUPTED, Interrupted, readLab, urlOf } from "./session.ts";

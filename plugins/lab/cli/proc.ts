@@ -22,6 +22,8 @@ commands:
   ss [-a] [-l] [-t] [-u] [-w] [-i]
                            sockets: -a all, -l listening, -t TCP, -u UDP, -w raw, -i what TCP knows; ports are numbers
   nstat [-a] [-z]          counters of IP, ICMP, UDP and TCP; with -z also those that are 0
+  cat FILE                 /proc/net/softnet_stat or /proc/interrupts, of the machine that all hosts share: a line or a
+                           column for each CPU
 
 options, in front of LAB.yaml:
   --at TIME        at this time of the lab instead: 500ms, 2s

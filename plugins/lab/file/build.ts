@@ -120,7 +120,11 @@ async function importDefault(specifier: string, source: Source, path: Path, base
 
 /** Builds it. Nothing of it runs yet but what configuration sends. */
 export function buildLab(file: ParsedLab, loaded: Loaded, source: Source, options: LabOptions = {}): Lab {
-  const lab = new Lab({ seed: file.seed ?? 1, ...options });
+  const lab = new Lab({
+    seed: file.seed ?? 1,
+    ...(file.cpus === undefined ? {} : { cpus: file.cpus }),
+    ...options,
+  });
   try {
     fill(lab, file, loaded, source);
   } catch (error) {
@@ -264,6 +268,7 @@ function nicOptions(file: ParsedLab, end: string): NicOptions {
     ...(n.mtu === undefined ? {} : { mtu: n.mtu }),
     ...(n.ring?.rx === undefined ? {} : { rxRing: n.ring.rx }),
     ...(n.ring?.tx === undefined ? {} : { txRing: n.ring.tx }),
+    ...(n.queues === undefined ? {} : { queues: n.queues }),
     coalesce: {
       ...(c?.["rx-usecs"] === undefined ? {} : { rxUsecs: c["rx-usecs"] }),
       ...(c?.["rx-frames"] === undefined ? {} : { rxFrames: c["rx-frames"] }),
@@ -305,13 +310,9 @@ function configure(lab: Lab, file: ParsedLab, name: string, source: Source): voi
   }
   (h.routes ?? []).forEach((r, i) =>
     at(source, ["hosts", name, "routes", i], () => {
-      const { to, via, dev, metric, type } = r;
-      host.route.add(to, {
-        ...(via === undefined ? {} : { via }),
-        ...(dev === undefined ? {} : { dev }),
-        ...(metric === undefined ? {} : { metric }),
-        ...(type === undefined ? {} : { type }),
-      });
+      const { to, rto_min: rtoMin, fastopen_no_cookie: fastopenNoCookie, ...rest } = r;
+      const given = Object.entries({ ...rest, rtoMin, fastopenNoCookie }).filter(([, value]) => value !== undefined);
+      host.route.add(to, Object.fromEntries(given));
     })
   );
 }

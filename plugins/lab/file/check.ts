@@ -106,7 +106,7 @@ function checkVeths(lab: ParsedLab, problems: Problems): void {
     for (const [nic, n] of Object.entries(h?.nics ?? {})) {
       if (n.driver !== "veth") continue;
       const path = ["hosts", host, "nics", nic];
-      for (const key of ["ring", "coalesce"] as const) {
+      for (const key of ["ring", "coalesce", "queues"] as const) {
         if (n[key] !== undefined) problems.add([...path, key], "a veth has none");
       }
       const set = new Set(HARDWARE.map((key) => n.offloads?.[key]));

@@ -73,17 +73,43 @@ const nic = z.strictObject({
     gso: z.boolean().optional(),
     gro: z.boolean().optional(),
   }).optional(),
-  queues: z.int().min(1).max(1, "expected 1: more queues are not there yet").optional(),
+  queues: z.int().min(1).max(64).optional(),
   qdisc: qdisc.optional(),
   vlans: z.record(name, vlan).optional(),
 });
 
+/** What of a route can be locked, by iproute2's names. */
+const LOCKS = [
+  ...["mtu", "advmss", "window", "rtt", "rttvar", "ssthresh", "cwnd", "reordering", "hoplimit"] as const,
+  ...["initcwnd", "initrwnd", "quickack", "congctl", "features"] as const,
+] as const;
+
+/** Metrics have the names of `ip route`; times are milliseconds. */
 const route = z.strictObject({
   to: z.union([z.literal("default"), cidr, ip], "expected default, or a prefix like 10.1.0.0/16"),
   via: ip.optional(),
   dev: z.string().optional(),
   metric: z.int().min(0).optional(),
   type: z.enum(["unicast", "blackhole", "unreachable", "prohibit"]).optional(),
+  src: ip.optional(),
+  onlink: z.boolean().optional(),
+  mtu: z.int().min(68).max(65535).optional(),
+  advmss: z.int().min(1).max(65535).optional(),
+  window: z.int().min(1).optional(),
+  rtt: z.int().min(1).optional(),
+  rttvar: z.int().min(1).optional(),
+  rto_min: z.int().min(1).optional(),
+  ssthresh: z.int().min(1).optional(),
+  cwnd: z.int().min(1).optional(),
+  reordering: z.int().min(1).optional(),
+  hoplimit: z.int().min(1).max(255).optional(),
+  initcwnd: z.int().min(1).optional(),
+  initrwnd: z.int().min(1).optional(),
+  quickack: z.boolean().optional(),
+  congctl: z.string().optional(),
+  features: z.array(z.enum(["ecn"])).optional(),
+  fastopen_no_cookie: z.boolean().optional(),
+  lock: z.array(z.enum(LOCKS)).optional(),
 });
 
 const plugin = z.union([
@@ -199,6 +225,7 @@ export const labSchema = z.strictObject({
   name: z.string().optional(),
   description: z.string().optional(),
   seed: z.int().min(0).max(0x7fffffff).optional(),
+  cpus: z.int().min(1).max(256).optional(),
   stop: time.optional(),
   hosts: z.record(name, host),
   links: z.array(link).optional(),

@@ -9,6 +9,7 @@ import {
   IP_DROP_MEMBERSHIP,
   IP_MULTICAST_LOOP,
   IP_MULTICAST_TTL,
+  MSG_PEEK,
   type MsgHdr,
   msgHdr,
   SO_BROADCAST,
@@ -228,8 +229,11 @@ class UdpConn implements DatagramConn {
     const msg = this.#rx;
     msg.buf = buf;
     msg.len = buf.length;
-    const n = this.#sys.recvmsg(this.#fd, msg, 0);
+    // Where work takes time a datagram may come during the call, for which there is no room yet: it is only looked at.
+    const blind = next === null && into === undefined;
+    const n = this.#sys.recvmsg(this.#fd, msg, blind ? MSG_PEEK : 0);
     if (n === EAGAIN) return null;
+    if (blind && n >= 0) return this.#take(into);
     if (n < 0) return socketError(n, "receive");
     if (msg.addr !== this.#fromAddr) {
       this.#fromAddr = msg.addr;

@@ -6,6 +6,7 @@
  */
 import type { Machine, Net, NetDevice, SkbOwner, SkbQueue, SkBuff, Token, Wakeable } from "../../../core/mod.ts";
 import type { Dst } from "../../network/fib/contract.ts";
+import type { IpOptions } from "../../network/ipv4/contract.ts";
 
 export * from "./datagram.ts";
 export * from "./error_queue.ts";
@@ -204,6 +205,10 @@ export interface ProtoOps {
   setsockoptString?(sk: Sock, level: number, name: number, value: string): number;
   /** Options that are strings; the value or a negative errno. */
   getsockoptString?(sk: Sock, level: number, name: number): string | number;
+  /** Options that are bytes (IP_OPTIONS); 0 or a negative errno. */
+  setsockoptBytes?(sk: Sock, level: number, name: number, value: Uint8Array): number;
+  /** Options that are bytes; the value or a negative errno. */
+  getsockoptBytes?(sk: Sock, level: number, name: number): Uint8Array | number;
   /** A sent packet was freed and is uncharged, instead of waking whoever waits for half of the buffer. */
   wfree?(sk: Sock): void;
   /** A received packet of so many bytes was freed and is uncharged. */
@@ -296,6 +301,8 @@ export interface Sock extends Wakeable {
   ttl: number;
   /** IP_MTU_DISCOVER. */
   pmtudisc: number;
+  /** IP_OPTIONS, null: none. */
+  ipOptions: IpOptions | null;
   /** The last identification that it sent with while it has a peer, 16 bits. Linux: inet_id. */
   inetId: number;
   /** IP_RECVERR. */
@@ -304,6 +311,10 @@ export interface Sock extends Wakeable {
   freebind: boolean;
   /** SO_ZEROCOPY: MSG_ZEROCOPY is answered in the error queue. */
   zerocopy: boolean;
+  /** SO_MAX_PACING_RATE, bytes per second; -1: no bound. Linux: sk_max_pacing_rate. */
+  maxPacingRate: number;
+  /** Packets are spread over time, once anybody asked for it. Linux: sk_pacing_status other than SK_PACING_NONE. */
+  pacing: boolean;
   /** Number of the next message with MSG_ZEROCOPY. Linux: sk_zckey. */
   zckey: number;
   /** SO_TIMESTAMPING: SOF_TIMESTAMPING_*. Linux: sk_tsflags. */

@@ -122,6 +122,27 @@ export class SockHash<T> {
     node.linked = false;
   }
 
+  /** A node that is in no table takes the place of one that is, under its key. */
+  replace(old: HashNode<T>, node: HashNode<T>): void {
+    const { a, b, c, next, prev } = old;
+    node.a = a;
+    node.b = b;
+    node.c = c;
+    node.linked = true;
+    node.next = next;
+    const i = this.#slot(a, b, c);
+    const head = this.#heads[i]!;
+    if (old === head) this.#heads[i] = node;
+    else prev.next = node;
+    // The head's `prev` is the last one: of a chain of one, itself.
+    if (next !== null) next.prev = node;
+    else if (old !== head) head.prev = node;
+    node.prev = prev === old ? node : prev;
+    old.next = null;
+    old.prev = old;
+    old.linked = false;
+  }
+
   /** Everything that is in the table now: for tools and for the end. */
   list(): T[] {
     const all: T[] = [];

@@ -11,6 +11,8 @@ import { type McMembership, type Sock, TCP_ESTABLISHED } from "./contract.ts";
 
 /** Type of service, 8 bits; also sets the socket's priority. */
 export const IP_TOS = 1;
+/** Options of the IP header, in wire form, at most 40 bytes: for TCP. */
+export const IP_OPTIONS = 4;
 /** Time to live; -1: the default. */
 export const IP_TTL = 2;
 /** IP_PMTUDISC_*. */

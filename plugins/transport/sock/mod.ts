@@ -82,8 +82,8 @@ function setup(net: Net): Disposable {
     [Symbol.dispose]: () => {
       for (const knob of knobs) knob[Symbol.dispose]();
       if (!net.disposed) return;
-      for (const sk of [...st.socks]) sockRelease(st, sk);
-      for (const sk of [...st.socks]) sockDestroy(st, sk);
+      for (const sk of st.list()) sockRelease(st, sk);
+      for (const sk of st.list()) sockDestroy(st, sk);
     },
   };
 }
@@ -104,6 +104,6 @@ function tableOf(st: SockState): SockTable {
     release: (sk) => sockRelease(st, sk),
     setsockopt: (sk, name, value, value2 = 0) => sockSetsockopt(st, sk, name, value, value2),
     getsockopt: (sk, name) => sockGetsockopt(sk, name),
-    list: () => [...st.socks],
+    list: () => st.list(),
   };
 }

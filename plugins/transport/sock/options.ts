@@ -24,6 +24,7 @@ import {
   SO_KEEPALIVE,
   SO_LINGER,
   SO_MARK,
+  SO_MAX_PACING_RATE,
   SO_NO_CHECK,
   SO_OOBINLINE,
   SO_PRIORITY,
@@ -45,6 +46,8 @@ import {
 import type { SockState } from "./state.ts";
 
 const TCP_LISTEN = 10;
+/** A rate without bound, as four bytes tell it. */
+const NO_RATE = 0xffffffff;
 
 /** Sets an option; `value2`: the second word of one that has two. 0 or a negative errno. */
 export function sockSetsockopt(st: SockState, sk: Sock, name: number, value: number, value2: number): number {
@@ -101,6 +104,8 @@ export function sockSetsockopt(st: SockState, sk: Sock, name: number, value: num
       return 0;
     case SO_TIMESTAMPING:
       return setTimestamping(sk, value);
+    case SO_MAX_PACING_RATE:
+      return setMaxPacingRate(sk, value < 0 ? value >>> 0 : value);
     default:
       return -ERRNO.ENOPROTOOPT;
   }
@@ -114,6 +119,15 @@ function setTimestamping(sk: Sock, value: number): number {
   if (numbers && (sk.state === TCP_CLOSE || sk.state === TCP_LISTEN)) return -ERRNO.EINVAL;
   sk.tsflags = value;
   if (numbers) sk.ops.sockoptChanged?.(sk, SO_TIMESTAMPING);
+  return 0;
+}
+
+/** What has no bound is not paced for it; what had one goes on to be. */
+function setMaxPacingRate(sk: Sock, rate: number): number {
+  sk.maxPacingRate = rate === NO_RATE ? -1 : rate;
+  if (rate === NO_RATE) return 0;
+  sk.pacing = true;
+  sk.ops.sockoptChanged?.(sk, SO_MAX_PACING_RATE);
   return 0;
 }
 
@@ -183,6 +197,8 @@ export function sockGetsockopt(sk: Sock, name: number): number {
       return sk.zerocopy ? 1 : 0;
     case SO_TIMESTAMPING:
       return sk.tsflags;
+    case SO_MAX_PACING_RATE:
+      return sk.maxPacingRate < 0 ? NO_RATE : sk.maxPacingRate;
     case SO_PRIORITY:
       return sk.owner.priority;
     case SO_MARK:

@@ -42,6 +42,8 @@ export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
 /** Firewall mark. */
 export const SO_MARK = 36;
+/** Bytes per second at most, ~0 (0xffffffff): no bound. A connection with a bound is paced. */
+export const SO_MAX_PACING_RATE = 47;
 /** IPPROTO_*; read only. */
 export const SO_PROTOCOL = 38;
 /** AF_*; read only. */

@@ -4,6 +4,7 @@
 import { type EventBus, type Machine, type Net, type SkbOwner, SkbQueue } from "../../../core/mod.ts";
 import * as core from "../../../core/mod.ts";
 import type { Dst } from "../../network/fib/contract.ts";
+import type { IpOptions } from "../../network/ipv4/contract.ts";
 import * as ipv4 from "../../network/ipv4/contract.ts";
 import {
   AF_INET,
@@ -41,10 +42,14 @@ export class SockImpl extends SockBase implements Sock, SkbOwner {
   mark = 0;
   /** SO_PRIORITY. */
   priority = 0;
+  /** The transmit queue that its packets take, -1: none yet. */
+  txQueue = -1;
   state = TCP_CLOSE;
   saddr = 0;
   sport = 0;
   srcAddr = 0;
+  maxPacingRate = -1;
+  pacing = false;
   daddr = 0;
   dport = 0;
   boundDevIf = 0;
@@ -60,10 +65,15 @@ export class SockImpl extends SockBase implements Sock, SkbOwner {
   tos = 0;
   ttl = 0;
   pmtudisc = IP_PMTUDISC_WANT;
+  ipOptions: IpOptions | null = null;
   inetId = 0;
   dst: Dst | null = null;
   proto: unknown = null;
   onReady: (() => void) | null = null;
+  /** Neighbours in the list of all sockets of the net, in the order in which they were made. */
+  next: SockImpl | null = null;
+  /** See {@linkcode next}. */
+  prev: SockImpl | null = null;
   readonly #st: SockState;
 
   constructor(st: SockState, family: number, type: number, protocol: number, ops: ProtoOps) {
@@ -127,10 +137,8 @@ export class SockState {
   declare readonly bus: EventBus;
   /** `sock:sock_def_readable`. */
   declare readonly tpWake: number;
-  /** Every socket that lives. */
-  readonly socks: Set<Sock> = new Set();
   /** The protocol switch, in order of registration. Linux: inetsw. */
-  rows: readonly ProtoSw[] = [];
+  rows: readonly Row[] = [];
   /** One ops record per protocol, overwritten in place when its plugin is swapped: sockets keep working. */
   readonly stable: Map<string, ProtoOps> = new Map();
   /** Negative errno of the last create that failed. */
@@ -148,40 +156,75 @@ export class SockState {
     somaxconn: 4096,
   };
 
+  #first: SockImpl | null = null;
+  #last: SockImpl | null = null;
+
   /** An empty table. */
   constructor(net: Net) {
     this.net = net;
     this.bus = net.machine.bus;
     this.tpWake = this.bus.define({ name: "sock:sock_def_readable", linux: "sock_def_readable", group: G_SOCK });
   }
+
+  /** A socket lives. */
+  add(sk: SockImpl): void {
+    sk.prev = this.#last;
+    if (this.#last === null) this.#first = sk;
+    else this.#last.next = sk;
+    this.#last = sk;
+  }
+
+  /** It does not any more; one that is in no list is left alone. */
+  remove(sk: SockImpl): void {
+    if (sk.prev === null ? this.#first !== sk : sk.prev.next !== sk) return;
+    if (sk.prev === null) this.#first = sk.next;
+    else sk.prev.next = sk.next;
+    if (sk.next === null) this.#last = sk.prev;
+    else sk.next.prev = sk.prev;
+    sk.next = sk.prev = null;
+  }
+
+  /** Every socket that lives, in the order in which they were made. */
+  list(): Sock[] {
+    const all: Sock[] = [];
+    for (let sk = this.#first; sk !== null; sk = sk.next) all.push(sk);
+    return all;
+  }
+}
+
+/** A row of the protocol switch with the ops record that its sockets have. */
+interface Row {
+  readonly sw: ProtoSw;
+  readonly ops: ProtoOps;
 }
 
 /** Linux: sock_create(), inet_create(). */
 export function sockCreate(st: SockState, family: number, type: number, protocol: number): Sock | null {
   const row = findRow(st, family, type, protocol);
   if (row === null) return null;
-  const ops = st.stable.get(rowKey(row))!;
-  const sk = new SockImpl(st, family, type, row.protocol === 0 ? protocol : row.protocol, ops);
+  const { sw, ops } = row;
+  const sk = new SockImpl(st, family, type, sw.protocol === 0 ? protocol : sw.protocol, ops);
   const err = ops.init(sk);
   if (err < 0) {
     st.errno = err;
     return null;
   }
-  st.socks.add(sk);
+  st.add(sk);
   return sk;
 }
 
-function findRow(st: SockState, family: number, type: number, protocol: number): ProtoSw | null {
+function findRow(st: SockState, family: number, type: number, protocol: number): Row | null {
   st.errno = -ERRNO.EAFNOSUPPORT;
-  if (family !== AF_INET && !st.rows.some((row) => row.family === family)) return null;
+  if (family !== AF_INET && !st.rows.some(({ sw }) => sw.family === family)) return null;
   st.errno = -ERRNO.EINVAL;
   const most = family === AF_INET ? IPPROTO_MAX : 0xffff;
   if (type < 0 || type >= SOCK_MAX || protocol < 0 || protocol > most) return null;
   st.errno = -ERRNO.ESOCKTNOSUPPORT;
   for (const row of st.rows) {
-    if (row.family !== family || row.type !== type) continue;
-    if (row.protocol === protocol || row.protocol === 0) return row;
-    if (protocol === 0 && row.secondary !== true) return row;
+    const sw = row.sw;
+    if (sw.family !== family || sw.type !== type) continue;
+    if (sw.protocol === protocol || sw.protocol === 0) return row;
+    if (protocol === 0 && sw.secondary !== true) return row;
     st.errno = -ERRNO.EPROTONOSUPPORT;
   }
   return null;
@@ -194,15 +237,15 @@ function rowKey(sw: ProtoSw): string {
 /** Adds a row; returns its undo. Sockets that live go on with the last ops record. Linux: inet_register_protosw(). */
 export function sockRegisterRow(st: SockState, sw: ProtoSw): () => void {
   const key = rowKey(sw);
-  if (st.rows.some((r) => rowKey(r) === key)) {
+  if (st.rows.some((r) => rowKey(r.sw) === key)) {
     throw new TypeError(`Cannot register protocol ${sw.ops.name}: another plugin has ${key}`);
   }
-  const old = st.stable.get(key);
-  if (old === undefined) st.stable.set(key, { ...sw.ops });
-  else Object.assign(old, sw.ops);
-  st.rows = [...st.rows, sw];
+  const ops = st.stable.get(key) ?? { ...sw.ops };
+  if (st.stable.has(key)) Object.assign(ops, sw.ops);
+  else st.stable.set(key, ops);
+  st.rows = [...st.rows, { sw, ops }];
   return () => {
-    st.rows = st.rows.filter((r) => r !== sw);
+    st.rows = st.rows.filter((r) => r.sw !== sw);
   };
 }
 
@@ -230,9 +273,11 @@ export function sockClone(st: SockState, sk: Sock): Sock {
   twin.freebind = sk.freebind;
   twin.zerocopy = sk.zerocopy;
   twin.tsflags = sk.tsflags;
+  twin.maxPacingRate = sk.maxPacingRate;
+  twin.pacing = sk.pacing;
   twin.owner.mark = sk.owner.mark;
   twin.owner.priority = sk.owner.priority;
-  st.socks.add(twin);
+  st.add(twin);
   return twin;
 }
 
@@ -255,5 +300,5 @@ export function sockDestroy(st: SockState, sk: Sock): void {
   sk.errorQueue.purge();
   sk.dst = null;
   sk.onReady = null;
-  st.socks.delete(sk);
+  st.remove(sk as SockImpl);
 }

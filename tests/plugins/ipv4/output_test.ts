@@ -207,6 +207,7 @@ Deno.test("the sender pays for fragments until they are gone, on both paths", ()
       error: () => {},
       mark: 0,
       priority: 0,
+      txQueue: -1,
     };
     send(h, cork(h, "10.9.0.2", pattern(5000)), (skb) => {
       skb.owner = owner;

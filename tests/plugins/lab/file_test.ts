@@ -34,13 +34,16 @@ ${rest}`;
 Deno.test("lab file: a NIC has the ring, MTU, address, moderation and offloads that it is given", async () => {
   using loaded = await load(PAIR(
     "mtu: 9000, macaddress: '02:00:00:00:00:aa', ring: { rx: 64, tx: 128 }, coalesce: { rx-usecs: 50, rx-frames: 8 }, " +
-      "offloads: { sg: true, tx-checksum: true, rx-checksum: true, gso: true, gro: true }, queues: 1",
+      "offloads: { sg: true, tx-checksum: true, rx-checksum: true, gso: true, gro: true }, queues: 4",
     "offloads: { tx-checksum: true, gso: true }, mtu: 9000",
+    "cpus: 2",
   ));
   const dev = loaded.lab.host("a").link.get("eth0");
   const nic = dev.priv as Nic;
   assertEquals([dev.mtu, dev.address], [9000, "02:00:00:00:00:aa"]);
   assertEquals([nic.rings.rx, nic.rings.tx], [64, 128]);
+  assertEquals([nic.channels.combined, loaded.lab.machine.cpus.length], [4, 2]);
+  assertEquals(nic.queues.map((q) => q.rxIrq.cpu), [0, 1, 0, 1]);
   assertEquals([nic.rxIrq.coalesce.usecs, nic.rxIrq.coalesce.frames], [50, 8]);
   for (const bit of [NETIF_F_SG, NETIF_F_HW_CSUM, NETIF_F_TSO, NETIF_F_GRO]) {
     assert((dev.features & bit) !== 0, `${bit}`);

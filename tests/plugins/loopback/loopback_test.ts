@@ -47,7 +47,7 @@ Deno.test("the sender's buffer is free at once, the route goes along, nothing is
   devAddPack(net, { type: TEST_TYPE, dev: null, func: (skb) => void (got = skb) });
   machine.enter();
   const skb = packet(net, [0, 0], pattern(84));
-  skb.owner = { wfree: () => freed++, rfree() {}, error() {}, mark: 0, priority: 0 };
+  skb.owner = { wfree: () => freed++, rfree() {}, error() {}, mark: 0, priority: 0, txQueue: -1 };
   skb.destructor = 1;
   const dst = { obsolete: false };
   skb.dst = dst;

@@ -340,7 +340,7 @@ Deno.test("[T15] the driver is called in the sender's context: no softirq tells 
 Deno.test("[T20] a completion interrupt: the ring is cleaned and unmapped, the skb freed, its sender told", () => {
   const t = bench();
   let freed = 0;
-  const owner = { wfree: (n: number) => freed += n, rfree() {}, error() {}, mark: 0, priority: 0 };
+  const owner = { wfree: (n: number) => freed += n, rfree() {}, error() {}, mark: 0, priority: 0, txQueue: -1 };
   t.machine.enter();
   const skb = packet(t.a.net, [t.b.dev.addrHi, t.b.dev.addrLo], pattern(100));
   skb.dev = t.a.dev;

@@ -56,7 +56,7 @@ Deno.test("owner, route, mark and priority stay behind; hash, checksum state and
   const t = bench();
   let freed = 0;
   const skb = packet(t.pair.a.net, [t.pair.b.addrHi, t.pair.b.addrLo], pattern(100));
-  skb.owner = { wfree: () => freed++, rfree() {}, error() {}, mark: 0, priority: 0 };
+  skb.owner = { wfree: () => freed++, rfree() {}, error() {}, mark: 0, priority: 0, txQueue: -1 };
   skb.destructor = 1;
   skb.dst = { obsolete: false };
   [skb.mark, skb.priority, skb.hash, skb.ipSummed, skb.gsoSize] = [7, 6, 5, 3, 1000];

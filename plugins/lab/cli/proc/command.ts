@@ -3,6 +3,7 @@ import { nearest, type Net } from "../../../../core/mod.ts";
 import { UsageError } from "../command.ts";
 import { ipAddr, ipLink, ipNeigh, ipRoute } from "./ip.ts";
 import { nstat } from "./nstat.ts";
+import { interrupts, softnetStat } from "./softnet.ts";
 import { ss, type SsOptions } from "./ss.ts";
 
 /** All that there is to see, where nobody names a command. */
@@ -21,7 +22,18 @@ export function linuxCommand(net: Net, words: readonly string[]): string[] {
   if (program === "ip") return ip(net, rest);
   if (program === "ss") return ss(net, ssOptions(rest));
   if (program === "nstat") return nstat(net, nstatZeros(rest));
-  return unknown("command", program, ["ip", "ss", "nstat"]);
+  if (program === "cat") return cat(net, rest);
+  return unknown("command", program, ["ip", "ss", "nstat", "cat"]);
+}
+
+const FILES: Readonly<Record<string, (net: Net) => string[]>> = {
+  "/proc/net/softnet_stat": (net) => softnetStat(net.machine),
+  "/proc/interrupts": (net) => interrupts(net.machine),
+};
+
+function cat(net: Net, words: readonly string[]): string[] {
+  if (words.length === 0) throw new UsageError(`Cannot show a file without a name: ${Object.keys(FILES).join(", ")}`);
+  return words.flatMap((word) => (FILES[word] ?? unknown("file", word, Object.keys(FILES)))(net));
 }
 
 function unknown(what: string, word: string, words: readonly string[]): never {

@@ -19,7 +19,7 @@ import {
 import { BRIDGES } from "../../../link/bridge/mod.ts";
 import { VLANS } from "../../../link/vlan/mod.ts";
 import { inDevGet, type InIfaddr, RT_SCOPE_HOST, RT_SCOPE_LINK } from "../../../network/devinet/mod.ts";
-import { FIB, type Route } from "../../../network/fib/mod.ts";
+import { FIB, type Route, type RouteMetric } from "../../../network/fib/mod.ts";
 import { ipToString } from "../../../network/inet/mod.ts";
 import { NEIGH, NUD_VALID } from "../../../network/neigh/mod.ts";
 
@@ -153,11 +153,45 @@ function routeLine(net: Net, r: Route): string {
     ["metric", r.metric === 0 ? undefined : r.metric],
     ["", dev !== undefined && !dev.carrier && r.scope !== "host" ? "linkdown" : undefined],
     ["", r.onlink === true ? "onlink" : undefined],
-    ["mtu", r.mtu === 0 ? undefined : r.mtu],
+    ...metricWords(r),
   ];
   const kind = r.type === undefined || r.type === "unicast" ? "" : `${r.type} `;
   const said = words.flatMap(([word, value]) => value === undefined ? [] : [word === "" ? value : `${word} ${value}`]);
   return `${kind}${[r.to, ...said].join(" ")} `;
+}
+
+/** What a route says about its paths, in the order of iproute2. */
+function metricWords(r: Route): (readonly [string, string | undefined])[] {
+  const number = (
+    name: string,
+    key: RouteMetric,
+    value: number | undefined,
+    unit = "",
+  ): [string, string | undefined] => {
+    const lock = r.lock?.includes(key) === true || key === "rtoMin" ? "lock " : "";
+    return [name, value === undefined || value === 0 ? undefined : `${lock}${value}${unit}`];
+  };
+  return [
+    number("mtu", "mtu", r.mtu),
+    number("window", "window", r.window),
+    number("rtt", "rtt", r.rtt, "ms"),
+    number("rttvar", "rttvar", r.rttvar, "ms"),
+    number("ssthresh", "ssthresh", r.ssthresh),
+    number("cwnd", "cwnd", r.cwnd),
+    number("advmss", "advmss", r.advmss),
+    number("reordering", "reordering", r.reordering),
+    number("hoplimit", "hoplimit", r.hoplimit),
+    number("initcwnd", "initcwnd", r.initcwnd),
+    [
+      "features",
+      r.features?.length ? `${r.lock?.includes("features") ? "lock " : ""}${r.features.join(" ")}` : undefined,
+    ],
+    number("rto_min", "rtoMin", r.rtoMin, "ms"),
+    number("initrwnd", "initrwnd", r.initrwnd),
+    number("quickack", "quickack", r.quickack === true ? 1 : 0),
+    ["congctl", r.congctl === undefined ? undefined : `${r.lock?.includes("congctl") ? "lock " : ""}${r.congctl}`],
+    number("fastopen_no_cookie", "fastopenNoCookie", r.fastopenNoCookie === true ? 1 : 0),
+  ];
 }
 
 /** `ip neigh`, of one device or of all. */
