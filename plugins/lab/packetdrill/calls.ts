@@ -8,7 +8,7 @@ import { addressOf, exprText, fieldNumber, isNull, Mismatch, needArgs, numberOf,
 import { Unsupported } from "./config.ts";
 import { Conn } from "./conn.ts";
 import { ERRNOS, NAMES, O_NONBLOCK, O_RDWR } from "./constants.ts";
-import { type Bench, openSocket, type SocketFile, socketOf, sockOf } from "./files.ts";
+import { type Bench, openSocket, type PipeFile, type SocketFile, socketOf, sockOf } from "./files.ts";
 import { receiveMessage, sendBytes, sendMessage } from "./message.ts";
 import { epollCreate, epollCtl, epollWait, poll } from "./poll.ts";
 import type { CallLine } from "./script.ts";
@@ -21,6 +21,7 @@ const EBADF = -ERRNOS.EBADF;
 const EAGAIN = -ERRNOS.EAGAIN;
 const MSG_DONTWAIT = NAMES.MSG_DONTWAIT;
 const TCP_SYN_SENT = 2;
+const TCP_CLOSE = 7;
 
 /** Begins a call. `expected` is the result that the line tells: the descriptor that a new one is called. */
 export function beginCall(b: Bench, call: CallLine): Attempt {
@@ -155,11 +156,8 @@ function connect(b: Bench, file: SocketFile, call: CallLine): Attempt {
   const to = addressOf(call.args[1], b.config.remoteIp, b.config.connectPort);
   if (to === null) return () => b.sys.disconnect(file.live);
   const conn = file.conn;
-  if (conn.state === "new") {
-    conn.state = "connecting";
-    conn.remoteIp = to.ip;
-    conn.remotePort = to.port;
-  }
+  const idle = conn.protocol === IPPROTO_TCP && sockOf(b, file)?.state === TCP_CLOSE;
+  if (conn.state === "new" || (idle && conn.state !== "connecting")) conn.connects(to.ip, to.port);
   let begun = false;
   return () => {
     const sk = sockOf(b, file);
@@ -269,6 +267,20 @@ function getsockopt(b: Bench, file: SocketFile, call: CallLine): number {
   const rc = b.sys.getsockopt(file.live, level, name);
   const value = call.args[3];
   if (value.kind === "ellipsis") return rc < 0 ? rc : 0;
+  if (value.kind === "struct" && name === NAMES.SO_LINGER && level === NAMES.SOL_SOCKET) {
+    if (rc < 0) return rc;
+    const [onoff, linger] = [rc === 0 ? 0 : 1, Math.max(0, rc - 1)];
+    if (onoff !== fieldNumber(value, "onoff", onoff)) throw new Mismatch(`SO_LINGER's onoff is ${onoff}`);
+    if (linger !== fieldNumber(value, "linger", linger)) throw new Mismatch(`SO_LINGER's linger is ${linger}`);
+    return 0;
+  }
+  const sk = sockOf(b, file);
+  if (value.kind === "bytes" && sk?.ops.getsockoptString !== undefined) {
+    const text = b.machine.batch(() => sk.ops.getsockoptString!(sk, level, name));
+    if (typeof text === "number") return text;
+    if (text === value.value) return 0;
+    throw new Mismatch(`${exprText(call.args[2])} is ${JSON.stringify(text)}, not ${exprText(value)}`);
+  }
   if (value.kind === "struct" || value.kind === "bytes") {
     throw new Unsupported(`getsockopt(${exprText(call.args[2])}) of a ${value.kind}`);
   }
@@ -317,8 +329,31 @@ function sendfile(b: Bench, call: CallLine): Attempt {
   return sendBytes(b, out, len, 0, null, false);
 }
 
+/** From a pipe into a socket. Linux: splice_to_socket(). What the socket does not take stays in the pipe. */
+function spliceOut(b: Bench, from: PipeFile, to: SocketFile, call: CallLine): Attempt {
+  const len = numberOf(call.args[4]);
+  const flags = call.args[5] === undefined ? 0 : numberOf(call.args[5]);
+  let attempt: Attempt | null = null;
+  return () => {
+    if (attempt === null) {
+      if (from.pipe.bytes === 0) {
+        if (from.pipe.writers === 0) return 0;
+        return (flags & NAMES.SPLICE_F_NONBLOCK) !== 0 ? EAGAIN : null;
+      }
+      const more = (flags & NAMES.SPLICE_F_MORE) !== 0 || from.pipe.bytes > len ? NAMES.MSG_MORE : 0;
+      attempt = sendBytes(b, to, Math.min(len, from.pipe.bytes), more, null, false);
+    }
+    const rc = attempt();
+    if (rc !== null && rc > 0) from.pipe.bytes -= rc;
+    return rc;
+  };
+}
+
 /** Linux: tcp_splice_read(): it stops before urgent data, and does not wait there. */
 function splice(b: Bench, call: CallLine): Attempt {
+  const source = b.files.get(numberOf(call.args[0]));
+  const sink = b.files.get(numberOf(call.args[2]));
+  if (source?.kind === "pipe" && sink?.kind === "socket") return spliceOut(b, source, sink, call);
   const from = socketOf(b, numberOf(call.args[0]));
   const to = b.files.get(numberOf(call.args[2]));
   if (from === null || to === undefined) return () => EBADF;

@@ -4,10 +4,10 @@
  *
  * @module
  */
-import { DROP, NET_XMIT_DROP, NETIF_F_TSO, type QdiscOps } from "../../../core/mod.ts";
+import { DROP, NET_XMIT_DROP, type QdiscOps } from "../../../core/mod.ts";
 import type { Host } from "../../../mod.ts";
 import { INET } from "../../network/inet/contract.ts";
-import { FIB, type Route } from "../../network/fib/contract.ts";
+import type { Route, RouteMetric } from "../../network/fib/contract.ts";
 import { SOCK } from "../../transport/sock/contract.ts";
 import { Mismatch } from "./args.ts";
 import { evalCode } from "./code.ts";
@@ -242,37 +242,58 @@ function ip(b: CommandBench, words: readonly string[], text: string): void {
   if (object !== "route" || !["add", "change", "replace"].includes(verb)) {
     throw new Unsupported(`the command "${text}"`);
   }
-  const route: Record<string, string | number | boolean> = {};
-  const to = words[3].includes("/") || words[3] === "default" ? words[3] : `${words[3]}/32`;
-  for (let i = 4; i < words.length; i++) {
-    const word = words[i];
-    if (word === "via" || word === "dev" || word === "src") route[word] = words[++i];
-    else if (word === "mtu") {
-      if (words[i + 1] === "lock") {
-        route.mtuLock = true;
-        i++;
-      }
-      route.mtu = Number(words[++i]);
-    } else if (["advmss", "initcwnd", "initrwnd", "metric", "cwnd", "ssthresh"].includes(word)) {
-      route[word] = Number(words[++i]);
-    } else if (["features", "rto_min", "congctl", "quickack"].includes(word)) route[word] = words[++i];
-    else throw new Unsupported(`"${word}" in "${text}"`);
-  }
-  replaceRoute(b, { to, ...route } as Route & Record<string, unknown>);
+  replaceRoute(b, routeOf(words, text));
 }
 
-/** What the stack does not keep of a route it does not know. */
-function replaceRoute(b: CommandBench, route: Route & Record<string, unknown>): void {
+/** Metrics by the names of iproute2 that are not the stack's. */
+const METRIC_NAMES: Readonly<Record<string, RouteMetric>> = {
+  rto_min: "rtoMin",
+  fastopen_no_cookie: "fastopenNoCookie",
+};
+const NUMBER_METRICS: readonly string[] = [
+  ...["mtu", "advmss", "window", "rtt", "rttvar", "rto_min", "cwnd", "ssthresh", "reordering", "hoplimit"],
+  ...["initcwnd", "initrwnd", "quickack", "fastopen_no_cookie"],
+];
+
+/** The route of `ip route add PREFIX ...`. */
+function routeOf(words: readonly string[], text: string): Route {
+  const to = words[3].includes("/") || words[3] === "default" ? words[3] : `${words[3]}/32`;
+  const route: Record<string, string | number | boolean | string[]> & { to: string } = { to };
+  const lock: RouteMetric[] = [];
+  for (let i = 4; i < words.length; i++) {
+    const word = words[i];
+    const name = METRIC_NAMES[word] ?? word;
+    if (words[i + 1] === "lock") {
+      lock.push(name as RouteMetric);
+      i++;
+    }
+    if (["via", "dev", "src", "congctl"].includes(word)) route[word] = words[++i];
+    else if (word === "proto" || word === "scope") route[word === "proto" ? "protocol" : word] = words[++i];
+    else if (word === "metric" || word === "table") route[word] = Number(words[++i]);
+    else if (word === "onlink") route.onlink = true;
+    else if (word === "features") route.features = [words[++i]];
+    else if (NUMBER_METRICS.includes(word)) {
+      const value = milliseconds(words[++i]);
+      route[name] = word === "quickack" || word === "fastopen_no_cookie" ? value === 1 : value;
+    } else throw new Unsupported(`"${word}" in "${text}"`);
+  }
+  if (lock.length > 0) route.lock = lock;
+  return route as Route & { to: string };
+}
+
+/** A number; of a time, in milliseconds: `200`, `200ms`, `1s`, `50us`. */
+function milliseconds(text: string): number {
+  const m = /^(\d+(?:\.\d+)?)(s|ms|us)?$/.exec(text ?? "");
+  if (m === null) throw new Unsupported(`the number "${text}"`);
+  return Math.ceil(Number(m[1]) * (m[2] === "s" ? 1000 : m[2] === "us" ? 0.001 : 1));
+}
+
+function replaceRoute(b: CommandBench, route: Route): void {
   const { to, ...rest } = route;
-  b.host.route.replace(to, rest);
-  const kept = b.net.get(FIB).list().find((r) => r.to === to || `${r.to}/32` === to) as
-    | Record<string, unknown>
-    | undefined;
-  for (const [name, value] of Object.entries(rest)) {
-    if (kept?.[name] === value) continue;
-    // "mtu lock" forbids what a route's own MTU does not take part in here: learning a smaller one.
-    if (name === "mtuLock") continue;
-    throw new Unsupported(`${name} of a route`);
+  try {
+    b.host.route.replace(to, rest);
+  } catch (error) {
+    throw new Unsupported(`ip route: ${error instanceof Error ? error.message : error}`);
   }
 }
 
@@ -286,11 +307,9 @@ function ipLink(b: CommandBench, words: readonly string[], text: string): void {
 
 function ethtool(b: CommandBench, words: readonly string[], text: string): void {
   if (words[1] !== "-K" || words[2] !== "tun0") throw new Unsupported(`the command "${text}"`);
-  const dev = b.tun.dev;
   for (let i = 3; i + 1 < words.length; i += 2) {
     const on = words[i + 1] === "on";
-    // GSO in software needs no feature of the device; without it, TCP makes single segments, which leave as such too.
-    if (words[i] === "tso") dev.features = on ? dev.features | NETIF_F_TSO : dev.features & ~NETIF_F_TSO;
+    if (words[i] === "tso") b.tun.segments = !on;
     else if (!["gso", "gro", "lro", "tx", "rx", "sg"].includes(words[i])) {
       throw new Unsupported(`ethtool -K ${words[i]}`);
     }

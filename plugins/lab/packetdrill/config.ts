@@ -46,6 +46,7 @@ const IGNORED = new Set([
   "persistent_tun_dev",
   "no_cleanup",
   "udp_encaps",
+  "define",
 ]);
 const DEFAULT_LOCAL = "192.168.0.1";
 

@@ -50,6 +50,18 @@ export class Conn {
     this.protocol = protocol;
   }
 
+  /** connect() begins; after a disconnect it is another connection, from a port that its SYN tells. */
+  connects(ip: number, port: number): void {
+    if (this.state !== "new") {
+      this.localPort = 0;
+      this.stamps.clear();
+      this.firstStamp = null;
+    }
+    this.state = "connecting";
+    this.remoteIp = ip;
+    this.remotePort = port;
+  }
+
   /** Whether the stack sent `p` on this connection. */
   sent(p: WirePacket): boolean {
     return p.protocol === this.protocol && this.localPort !== 0 && p.sport === this.localPort &&

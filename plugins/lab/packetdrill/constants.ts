@@ -143,6 +143,11 @@ export const NAMES: Readonly<Record<string, number>> = {
   SHUT_WR: 1,
   SHUT_RDWR: 2,
 
+  SPLICE_F_MOVE: 1,
+  SPLICE_F_NONBLOCK: 2,
+  SPLICE_F_MORE: 4,
+  SPLICE_F_GIFT: 8,
+
   F_GETFL: 3,
   F_SETFL: 4,
   O_RDONLY: 0,
@@ -247,6 +252,12 @@ export const ICMP_TYPES: Readonly<Record<string, number>> = {
   echo_request: 8,
   time_exceeded: 11,
   parameter_problem: 12,
+  timestamp_request: 13,
+  timestamp_reply: 14,
+  information_request: 15,
+  information_reply: 16,
+  address_mask_request: 17,
+  address_mask_reply: 18,
 };
 
 /** Codes of ICMP_UNREACH by packetdrill's names. */
@@ -265,6 +276,7 @@ export const UNREACH_CODES: Readonly<Record<string, number>> = {
   net_unreachable_for_tos: 11,
   host_unreachable_for_tos: 12,
   packet_filtered: 13,
+  precedence_violation: 14,
   host_precedence_violation: 14,
   precedence_cutoff: 15,
 };

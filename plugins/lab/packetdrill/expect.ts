@@ -122,22 +122,23 @@ function next(
       throw new ScriptFailure(`missing packet: ${have} up to ${seconds(limit)} sec`, expectText(event), have);
     }
     const p = r.tun.queue.shift()!;
-    if (isOf(conn, p, line)) return p;
+    if (isOf(conn, p, line, r.conns)) return p;
     r.trace(`ignored ${packetText(null, p)}`);
   }
 }
 
 /**
  * Whether a packet is of the connection that the lines are about. Others are ignored, those of the script's earlier
- * sockets too.
+ * sockets too: a SYN that such a one sends again is not the first of a socket that connects.
  */
-function isOf(conn: Conn, p: WirePacket, line: PacketLine): boolean {
+function isOf(conn: Conn, p: WirePacket, line: PacketLine, all: readonly Conn[]): boolean {
   if (p.protocol === IPPROTO_ICMP) return line.proto === "icmp" && p.daddr === conn.remoteIp;
   if (conn.sent(p)) return true;
   const first = p.protocol === IPPROTO_TCP ? p.tcp !== null && (p.tcp.flags & SYN) !== 0 : true;
   const waits = p.protocol === IPPROTO_TCP ? conn.state === "syn-sent" : conn.localPort === 0;
   if (!first || !waits || p.protocol !== conn.protocol) return false;
   if (p.daddr !== conn.remoteIp || p.dport !== conn.remotePort) return false;
+  if (all.some((c) => c !== conn && c.sent(p) && c.localIsn === p.tcp?.seq)) return false;
   if (p.tcp !== null) conn.localIsn = p.tcp.seq;
   conn.localIp = p.saddr;
   conn.localPort = p.sport;

@@ -38,15 +38,18 @@ export interface EpollItem {
   readable: number;
 }
 
+/** One end of a pipe. */
+export interface PipeFile {
+  readonly kind: "pipe";
+  readonly pipe: { bytes: number; readers: number; writers: number };
+  readonly writes: boolean;
+}
+
 /** Anything open. */
 export type ScriptFile =
   | SocketFile
+  | PipeFile
   | { readonly kind: "epoll"; readonly items: Map<number, EpollItem> }
-  | {
-    readonly kind: "pipe";
-    readonly pipe: { bytes: number; readers: number; writers: number };
-    readonly writes: boolean;
-  }
   | { readonly kind: "file"; readonly size: number; pos: number };
 
 /** All that a running script stands on. */

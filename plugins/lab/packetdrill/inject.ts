@@ -100,7 +100,7 @@ function injectIcmp(b: CommandBench, conn: Conn, line: IcmpLine): void {
     quoted = buildIpv4({ ...inner, protocol: IPPROTO_TCP }, buildTcp(conn.localPort, conn.remotePort, tcp, len), 16);
   }
   // An error quotes the IP header and 8 bytes behind it: RFC 792.
-  const rest = type === 3 && code === FRAG_NEEDED ? line.mtu : 0;
+  const rest = type === 3 && code === FRAG_NEEDED ? line.mtu : line.id << 16;
   const body = buildIcmp({ type, code, rest, body: quoted.slice(0, 28) });
   b.tun.inject(buildIpv4(ipSpec(conn, line.ip, IPPROTO_ICMP), body, -1), 0);
 }

@@ -93,10 +93,7 @@ export function sendBytes(
 
 /** The socket goes to a peer now: its first packet tells its port. */
 function startConnect(file: SocketFile, peer: { ip: number; port: number }): void {
-  if (file.conn.state !== "new" || peer.port === 0) return;
-  file.conn.state = "connecting";
-  file.conn.remoteIp = peer.ip;
-  file.conn.remotePort = peer.port;
+  if (file.conn.state === "new" && peer.port !== 0) file.conn.connects(peer.ip, peer.port);
 }
 
 /** The lengths of msg_iov. */

@@ -33,7 +33,7 @@ export const DEFINES: Readonly<Record<string, string>> = {
  * ```
  */
 export function parseScript(file: string, source: string, defines: Readonly<Record<string, string>> = {}): Script {
-  const text = replaceDefines(source, { ...DEFINES, ...defines });
+  const text = replaceDefines(source, { ...DEFINES, ...definesOf(source), ...defines });
   const scan = new Scan(file, text);
   const options = new Map<string, string>();
   const optionLines = new Map<string, number>();
@@ -62,6 +62,15 @@ export function parseScript(file: string, source: string, defines: Readonly<Reco
   }
   if (events.length === 0) throw new ScriptError(file, scan.lineOf(), "no event in the script");
   return { file, options, optionLines, init, initLine, events, cleanup };
+}
+
+/** `--define=NAME=VALUE` in the script itself. */
+function definesOf(source: string): Record<string, string> {
+  const out: Record<string, string> = {};
+  for (const m of source.matchAll(/^\s*--define=([A-Za-z_]\w*)=("[^"\n]*"|`[^`]*`|\S+)/gm)) {
+    out[m[1]] = m[2].replace(/^[`"]|[`"]$/g, "");
+  }
+  return out;
 }
 
 /** Whole words outside longer names. */

@@ -35,15 +35,16 @@ export function packetLine(scan: Scan, inbound: boolean): PacketLine {
     scan.need(")");
     return { proto: "udp", ip, len, ports: between };
   }
-  const other = scan.match(/(?:ipv4|ipv6|gre|mpls|sctp|udplite|raw)\b/y);
-  if (other !== null) scan.fail(`packets of ${other[0]} are not known`);
+  const other = scan.match(/(?:ipv4|ipv6|gre|mpls|sctp|udplite|raw|encap|psp)\b/y);
+  if (other !== null) scan.lacks(`packets of ${other[0]}`);
   return tcpLine(scan, ip, between, inbound);
 }
 
 /** `[ect0]`, `[tos 0x10, ttl 63]`. */
 function ipNotes(scan: Scan): IpNotes {
   const notes = { ecn: null as number | null, anyEct: false, tos: null as number | null, ttl: null as number | null };
-  if (!scan.take("[")) return notes;
+  const end = scan.take("[") ? "]" : scan.take("(") ? ")" : "";
+  if (end === "") return notes;
   do {
     const word = scan.name();
     if (word === "noecn") notes.ecn = 0;
@@ -53,9 +54,10 @@ function ipNotes(scan: Scan): IpNotes {
     else if (word === "ect01") notes.anyEct = true;
     else if (word === "tos") notes.tos = scan.number();
     else if (word === "ttl") notes.ttl = scan.number();
+    else if (word === "flowlabel") scan.lacks("flow labels: the stack is IPv4");
     else scan.fail(`"${word}" is not known in the notes about IP`);
   } while (scan.take(","));
-  scan.need("]");
+  scan.need(end);
   return notes;
 }
 
@@ -145,11 +147,12 @@ function tcpOption(scan: Scan): TcpOption {
 /** `unreachable host_unreachable [1:1001(1000)]`, `packet_too_big mtu 1400`. */
 function icmpLine(scan: Scan, ip: IpNotes): IcmpLine {
   const type = scan.name();
-  const code = scan.match(/(?!mtu\b)[a-z_][a-z_0-9]*/y)?.[0] ?? "";
+  const code = scan.match(/(?!(?:mtu|id)\b)[a-z_][a-z_0-9]*/y)?.[0] ?? "";
   const mtu = scan.match(/mtu\b/y) === null ? 0 : scan.number();
+  const id = scan.match(/id\b/y) === null ? 0 : scan.number();
   let quoted: IcmpLine["quoted"] = null;
   if (scan.take("[")) {
-    if (scan.match(/udp\b/y) !== null) {
+    if (scan.match(/(?:udp|raw)\b/y) !== null) {
       scan.need("(");
       quoted = { seq: 0, len: scan.number(), udp: true };
       scan.need(")");
@@ -160,5 +163,5 @@ function icmpLine(scan: Scan, ip: IpNotes): IcmpLine {
     }
     scan.need("]");
   }
-  return { proto: "icmp", ip, type, code, mtu, quoted };
+  return { proto: "icmp", ip, type, code, mtu, id, quoted };
 }

@@ -432,6 +432,7 @@ function checkResult(expected: number, errno: string, actual: number): void {
     return;
   }
   if (actual >= 0) throw new Mismatch(`the call gave ${actual}, not -1 ${errno}`);
+  if (expected < -1) throw new Mismatch(`the call gave ${text(actual)}, not ${expected}`);
   if (errno === "") return;
   const want = ERRNOS[errno];
   if (want === undefined) throw new Unsupported(`the errno ${errno}`);

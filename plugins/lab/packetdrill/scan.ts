@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { Unsupported } from "./config.ts";
 import { type Expr, type Field, ScriptError } from "./script.ts";
 
 const SPACE = /(?:\s+|\/\/[^\n]*|\/\*[\s\S]*?\*\/|#[^\n]*)+/y;
@@ -38,6 +39,11 @@ export class Scan {
     // Where the text is at its end, the last line with anything on it is the one to look at.
     const pos = Math.min(this.pos, this.text.trimEnd().length);
     throw new ScriptError(this.file, this.lineOf(pos), `${message}, at "${rest}"`);
+  }
+
+  /** The script asks for what is not there. */
+  lacks(what: string): never {
+    throw new Unsupported(what, this.lineOf());
   }
 
   /** Skips space and comments. */
@@ -98,7 +104,9 @@ export class Scan {
   /** A whole number that must be here. */
   number(): number {
     const m = this.match(NUMBER);
-    return m === null ? this.fail("a number expected") : Number(m[0]);
+    if (m !== null) return Number(m[0]);
+    const name = this.match(/[A-Z][A-Z0-9_]+\b/y);
+    return name !== null ? this.lacks(`the name ${name[0]}, which nothing defines`) : this.fail("a number expected");
   }
 
   /** An expression of system calls. */

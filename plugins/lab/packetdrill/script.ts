@@ -107,6 +107,8 @@ export interface IcmpLine {
   readonly code: string;
   /** Next-hop MTU, 0: none. */
   readonly mtu: number;
+  /** Identifier of an echo, 0: none. */
+  readonly id: number;
   /** What it quotes: a TCP segment or a datagram; null: the connection. */
   readonly quoted: { readonly seq: number; readonly len: number; readonly udp: boolean } | null;
 }

@@ -8,6 +8,7 @@ import {
   ARPHRD_NONE,
   CHECKSUM_PARTIAL,
   CHECKSUM_UNNECESSARY,
+  gsoSegment,
   IFF_NOARP,
   IFF_POINTOPOINT,
   type Machine,
@@ -43,6 +44,11 @@ export class Tun {
   readonly dev: NetDevice;
   /** What it sent, not yet looked at. */
   readonly queue: WirePacket[] = [];
+  /**
+   * `ethtool -K tun0 gso off`: super-packets leave as segments. TCP makes them all the same: Linux's always does, and the
+   * device's lack is made up for behind the qdisc.
+   */
+  segments = false;
   /** Sent packets so far. */
   sent = 0;
   readonly #machine: Machine;
@@ -63,6 +69,19 @@ export class Tun {
 
   /** Takes ownership of `skb`. Linux: tun_net_xmit(). */
   #xmit(skb: SkBuff): number {
+    if (this.segments && skb.gsoSize !== 0) {
+      for (let seg = gsoSegment(skb, this.dev); seg !== null;) {
+        const next: SkBuff | null = seg.next;
+        seg.next = null;
+        this.#send(seg);
+        seg = next;
+      }
+    } else this.#send(skb);
+    return NETDEV_TX_OK;
+  }
+
+  /** Takes ownership of `skb`. */
+  #send(skb: SkBuff): void {
     const bytes = new Uint8Array(skb.len);
     copyOut(skb, bytes, 0);
     const packet = readPacket(bytes, this.#machine.now, skb.ipSummed === CHECKSUM_PARTIAL);
@@ -72,7 +91,6 @@ export class Tun {
     skb.consume();
     this.sent++;
     this.queue.push(packet);
-    return NETDEV_TX_OK;
   }
 
   /** What the stack receives; with `gsoSize` one packet that stands for several segments. False: it was dropped. */

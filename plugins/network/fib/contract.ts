@@ -23,6 +23,83 @@ export const RTN_PROHIBIT = 8;
 /** Look in the next table. */
 export const RTN_THROW = 9;
 
+/** A metric's bit in {@linkcode DstMetrics.lock} is 1 << RTAX_*. Linux: include/uapi/linux/rtnetlink.h. */
+export const RTAX_MTU = 2;
+/** Bound of the window. */
+export const RTAX_WINDOW = 3;
+/** Round trip. */
+export const RTAX_RTT = 4;
+/** Its variance. */
+export const RTAX_RTTVAR = 5;
+/** Slow start threshold. */
+export const RTAX_SSTHRESH = 6;
+/** Bound of the congestion window. */
+export const RTAX_CWND = 7;
+/** MSS to tell. */
+export const RTAX_ADVMSS = 8;
+/** Reordering. */
+export const RTAX_REORDERING = 9;
+/** TTL. */
+export const RTAX_HOPLIMIT = 10;
+/** Congestion window to begin with. */
+export const RTAX_INITCWND = 11;
+/** RTAX_FEATURE_*. */
+export const RTAX_FEATURES = 12;
+/** Least RTO. */
+export const RTAX_RTO_MIN = 13;
+/** Window to offer at first. */
+export const RTAX_INITRWND = 14;
+/** Always quick ACKs. */
+export const RTAX_QUICKACK = 15;
+/** Congestion control. */
+export const RTAX_CC_ALGO = 16;
+/** Fast Open without cookie. */
+export const RTAX_FASTOPEN_NO_COOKIE = 17;
+
+/** ECN is asked for and granted on these paths, whatever net.ipv4.tcp_ecn says. */
+export const RTAX_FEATURE_ECN = 1;
+
+/**
+ * What a route says about the paths over it, shared by its {@linkcode Dst}s; 0, false, "": nothing. Times in
+ * milliseconds. Linux: struct dst_metrics.
+ */
+export interface DstMetrics {
+  /** Bits 1 << RTAX_*: what is not to be replaced by what is learnt. */
+  readonly lock: number;
+  /** Path MTU. */
+  readonly mtu: number;
+  /** Bound of the window that TCP offers. */
+  readonly window: number;
+  /** Round trip. */
+  readonly rtt: number;
+  /** Its variance. */
+  readonly rttvar: number;
+  /** Slow start threshold, packets. */
+  readonly ssthresh: number;
+  /** Bound of the congestion window, packets; means nothing unless locked. */
+  readonly cwnd: number;
+  /** MSS that TCP tells its peers at most. */
+  readonly advmss: number;
+  /** Reordering to begin with, packets. */
+  readonly reordering: number;
+  /** TTL of what says none. */
+  readonly hoplimit: number;
+  /** Congestion window to begin with, packets. */
+  readonly initcwnd: number;
+  /** RTAX_FEATURE_*. */
+  readonly features: number;
+  /** Least RTO. */
+  readonly rtoMin: number;
+  /** Window to offer at first, segments. */
+  readonly initrwnd: number;
+  /** Each segment is acknowledged at once. */
+  readonly quickack: boolean;
+  /** Congestion control by name. */
+  readonly congctl: string;
+  /** Fast Open asks for no cookie. */
+  readonly fastopenNoCookie: boolean;
+}
+
 /** Where a packet goes: the answer of a look-up, cached and shared. One hidden class. Linux: struct rtable. */
 export interface Dst extends SkbDst {
   /** Address family: 4. */
@@ -46,15 +123,39 @@ export interface Dst extends SkbDst {
   neigh: Neighbour | null;
   /** MTU that the route was given by hand, 0: none. */
   readonly mtu?: number;
+  /** What the route says about its paths; null: nothing. Linux: dst_metric(). */
+  readonly metrics?: DstMetrics | null;
   /** Path MTU learnt, 0: the device's. */
   pmtu: number;
   /** Jiffy at which pmtu is forgotten. */
   pmtuExpires: number;
-  /** The MTU told was below min_pmtu: packets go without DF, or they would never fit. Linux: ip_mtu_locked(). */
+  /**
+   * No path MTU is learnt here, and packets go without DF, or they would never fit: the one that was told is below
+   * min_pmtu, or the route's own is locked. Linux: ip_mtu_locked().
+   */
   readonly pmtuLocked?: boolean;
   /** The route is no longer valid: look it up again. */
   obsolete: boolean;
 }
+
+/** What of a route can be locked. */
+export type RouteMetric =
+  | "mtu"
+  | "window"
+  | "rtt"
+  | "rttvar"
+  | "ssthresh"
+  | "cwnd"
+  | "advmss"
+  | "reordering"
+  | "hoplimit"
+  | "initcwnd"
+  | "features"
+  | "rtoMin"
+  | "initrwnd"
+  | "quickack"
+  | "congctl"
+  | "fastopenNoCookie";
 
 /** A route as `ip route` shows it. */
 export interface Route {
@@ -74,8 +175,40 @@ export interface Route {
   scope?: "global" | "link" | "host";
   /** Table: 254 main, 255 local. Default main. */
   table?: number;
-  /** Path MTU given by hand. */
+  /** Path MTU given by hand. Locked (see {@linkcode Route.lock}): no smaller one is learnt, and packets go without DF. */
   mtu?: number;
+  /** Bound of the window that TCP offers, bytes. */
+  window?: number;
+  /** Round trip that TCP assumes once it keeps metrics of the peer, milliseconds; likewise the next four. */
+  rtt?: number;
+  /** Variance of the round trip, milliseconds. */
+  rttvar?: number;
+  /** Slow start threshold, packets. */
+  ssthresh?: number;
+  /** Bound of the congestion window, packets: only where locked. */
+  cwnd?: number;
+  /** Reordering to begin with, packets. */
+  reordering?: number;
+  /** MSS that TCP tells its peers at most. */
+  advmss?: number;
+  /** TTL of packets that say none. */
+  hoplimit?: number;
+  /** Congestion window to begin with, packets. */
+  initcwnd?: number;
+  /** Window to offer at first, segments. */
+  initrwnd?: number;
+  /** Least RTO, milliseconds. */
+  rtoMin?: number;
+  /** Each segment is acknowledged at once. */
+  quickack?: boolean;
+  /** Congestion control of connections over this route; locked: they may not choose another. */
+  congctl?: string;
+  /** `ecn`: asked for and granted, whatever net.ipv4.tcp_ecn says. */
+  features?: readonly "ecn"[];
+  /** TCP Fast Open without a cookie. */
+  fastopenNoCookie?: boolean;
+  /** Metrics that nothing learnt replaces: `ip route ... mtu lock 1400`. */
+  lock?: readonly RouteMetric[];
   /** The gateway is on the link although no address says so. */
   onlink?: boolean;
   /** Who made it. Default boot. */
@@ -125,6 +258,11 @@ export interface Fib {
    * address needs. Each true needs its false. Linux: FLOWI_FLAG_ANYSRC, there per flow; here bind() keeps all others out.
    */
   anySource(on: boolean): void;
+  /**
+   * TCP tells whether it has a congestion control of a name: a route with another one as its {@linkcode Route.congctl}
+   * is -EINVAL, and so is any where nobody told. Linux: tcp_ca_get_key_by_name().
+   */
+  setCongestion?(known: ((name: string) => boolean) | null): void;
   /** Everything that was cached is obsolete. Linux: rt_cache_flush(). */
   flushCache(): void;
   /** Whether look-ups are cached: off in the bench that times the trie. Default true. */

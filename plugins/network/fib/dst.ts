@@ -3,7 +3,7 @@
  */
 import type { NetDevice } from "../../../core/mod.ts";
 import type { Neighbour } from "../neigh/contract.ts";
-import type { Dst } from "./contract.ts";
+import { type Dst, type DstMetrics, RTAX_MTU } from "./contract.ts";
 
 /** The generation of all that was looked up: one number to make it all obsolete. Linux: rt_genid. */
 export class Generation {
@@ -33,13 +33,15 @@ export class RtDst implements Dst {
   declare readonly doRedirect: boolean;
   /** MTU that the route was given, 0: none. */
   declare readonly mtu: number;
+  /** What the route says about its paths. */
+  declare readonly metrics: DstMetrics | null;
   /** Its neighbour. */
   neigh: Neighbour | null = null;
   /** Path MTU learnt, 0: none. */
   pmtu = 0;
   /** Jiffy at which it is forgotten. */
   pmtuExpires = 0;
-  /** It was below min_pmtu. */
+  /** It was below min_pmtu, or the route's own is locked. */
   pmtuLocked = false;
   /** Made for one destination that learnt something: it ends at {@linkcode expires}. */
   exception = false;
@@ -55,7 +57,7 @@ export class RtDst implements Dst {
     prefsrc: number,
     forward: boolean,
     doRedirect: boolean,
-    mtu: number,
+    metrics: DstMetrics | null,
   ) {
     this.#gen = gen;
     this.#made = gen.now;
@@ -65,7 +67,9 @@ export class RtDst implements Dst {
     this.prefsrc = prefsrc;
     this.forward = forward;
     this.doRedirect = doRedirect;
-    this.mtu = mtu;
+    this.metrics = metrics;
+    this.mtu = metrics === null ? 0 : metrics.mtu;
+    if (metrics !== null && (metrics.lock & 1 << RTAX_MTU) !== 0) this.pmtuLocked = true;
   }
 
   /** Look it up again. Linux: ipv4_dst_check(). */

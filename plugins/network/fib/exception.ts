@@ -18,7 +18,7 @@ const { G_IP } = core;
 const { inDevGet, RT_SCOPE_LINK } = devinet;
 const { isLbcast, isMulticast, isZeronet } = inetHeader;
 const { NUD_VALID } = neigh;
-const { RTN_UNICAST } = fib;
+const { RTAX_MTU, RTN_UNICAST } = fib;
 
 const MAX_EXCEPTIONS = 8192;
 const IP_MAX_MTU = 0xffff;
@@ -92,11 +92,16 @@ function learn(st: FibState, fi: FibInfo, daddr: number): FibException {
   return exc;
 }
 
+/** The route says that its MTU is not to be learnt. Linux: dst_metric_locked(dst, RTAX_MTU). */
+function mtuLocked(fi: FibInfo): boolean {
+  return fi.metrics !== null && (fi.metrics.lock & 1 << RTAX_MTU) !== 0;
+}
+
 function apply(dst: RtDst | null, exc: FibException): void {
   if (dst === null) return;
   dst.exception = true;
   dst.pmtu = exc.pmtu;
-  dst.pmtuLocked = exc.locked;
+  dst.pmtuLocked = exc.locked || mtuLocked(exc.fi);
   dst.pmtuExpires = dst.expires = exc.expires;
 }
 
@@ -104,7 +109,7 @@ function apply(dst: RtDst | null, exc: FibException): void {
 export function exceptionOutput(st: FibState, exc: FibException, prefsrc: number): RtDst {
   if (exc.out !== null && !exc.out.obsolete) return exc.out;
   const { fi } = exc;
-  exc.out = newOutput(st, RTN_UNICAST, fi.dev!, exc.gateway !== 0 ? exc.gateway : nexthop(fi), prefsrc, fi.mtu);
+  exc.out = newOutput(st, RTN_UNICAST, fi.dev!, exc.gateway !== 0 ? exc.gateway : nexthop(fi), prefsrc, fi.metrics);
   apply(exc.out, exc);
   return exc.out;
 }
@@ -114,7 +119,7 @@ export function exceptionForward(st: FibState, exc: FibException, doRedirect: bo
   if (exc.forward !== null && !exc.forward.obsolete && exc.forward.doRedirect === doRedirect) return exc.forward;
   const { fi } = exc;
   const gateway = exc.gateway !== 0 ? exc.gateway : nexthop(fi);
-  exc.forward = newInput(st, RTN_UNICAST, fi.dev!, gateway, true, doRedirect, fi.mtu);
+  exc.forward = newInput(st, RTN_UNICAST, fi.dev!, gateway, true, doRedirect, fi.metrics);
   apply(exc.forward, exc);
   return exc.forward;
 }
@@ -133,11 +138,11 @@ export function mtuOf(st: FibState, dst: RtDst): number {
  */
 export function updatePmtu(st: FibState, daddr: number, mtu: number): void {
   const fi = fibLookup(st, daddr, 0);
-  if (fi === null || fi.type !== RTN_UNICAST) return;
+  if (fi === null || fi.type !== RTN_UNICAST || mtuLocked(fi)) return;
   const known = findException(st, fi, daddr);
   const old = known !== null && known.pmtu !== 0
     ? known.pmtu
-    : Math.min(fi.mtu !== 0 ? fi.mtu : fi.dev!.mtu, IP_MAX_MTU);
+    : Math.min(fi.metrics !== null && fi.metrics.mtu !== 0 ? fi.metrics.mtu : fi.dev!.mtu, IP_MAX_MTU);
   if (mtu < 0 || old < mtu) return;
   const locked = mtu < st.minPmtu;
   if (locked) mtu = Math.min(old, st.minPmtu);

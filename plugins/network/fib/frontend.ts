@@ -71,7 +71,7 @@ function insert(st: FibState, dev: NetDevice, r: Wanted): void {
     protocol: RTPROT_KERNEL,
     prefsrc: r.prefsrc,
     priority: 0,
-    mtu: 0,
+    metrics: null,
     gw: 0,
     onlink: false,
     dev,
@@ -90,6 +90,7 @@ function remove(st: FibState, dev: NetDevice, r: Wanted): void {
     priority: 0,
     gw: 0,
     dev,
+    metrics: null,
   });
 }
 

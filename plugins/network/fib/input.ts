@@ -79,7 +79,7 @@ function routeInputMc(st: FibState, skb: SkBuff, daddr: number, saddr: number, d
   }
   const ways = waysOf(st, dev);
   if (!fits(ways.inMulticast, RTN_MULTICAST, dev, 0, 0)) {
-    ways.inMulticast = newInput(st, RTN_MULTICAST, dev, 0, false, false, 0);
+    ways.inMulticast = newInput(st, RTN_MULTICAST, dev, 0, false, false, null);
   }
   skb.dst = ways.inMulticast;
   return 0;
@@ -119,7 +119,7 @@ function inputLocal(
   const source = checkSource(st, saddr, 0, dev, inDev);
   if (source < 0) return -source;
   const lo = st.loopback ?? fi.dev!;
-  if (!fits(fi.input, RTN_LOCAL, lo, 0, 0)) fi.input = newInput(st, RTN_LOCAL, lo, 0, false, false, fi.mtu);
+  if (!fits(fi.input, RTN_LOCAL, lo, 0, 0)) fi.input = newInput(st, RTN_LOCAL, lo, 0, false, false, fi.metrics);
   skb.dst = fi.input;
   return 0;
 }
@@ -132,7 +132,7 @@ function inputBroadcast(st: FibState, skb: SkBuff, saddr: number, dev: NetDevice
   }
   const ways = waysOf(st, dev);
   if (!fits(ways.inBroadcast, RTN_BROADCAST, dev, 0, 0)) {
-    ways.inBroadcast = newInput(st, RTN_BROADCAST, dev, 0, false, false, 0);
+    ways.inBroadcast = newInput(st, RTN_BROADCAST, dev, 0, false, false, null);
   }
   skb.dst = ways.inBroadcast;
   return 0;
@@ -161,7 +161,7 @@ function inputRefused(st: FibState, skb: SkBuff, dev: NetDevice, inDev: InDevice
 }
 
 function refusal(st: FibState, type: number, dev: NetDevice): RtDst {
-  return newInput(st, type, dev, 0, false, false, 0);
+  return newInput(st, type, dev, 0, false, false, null);
 }
 
 /** On to others. Linux: __mkroute_input(), net/ipv4/route.c. Borrows `skb`. */
@@ -193,14 +193,14 @@ function inputForward(
 
 function forwardWay(st: FibState, fi: FibInfo, gateway: number): RtDst {
   if (fi.forward === null || fi.forward.obsolete) {
-    fi.forward = newInput(st, RTN_UNICAST, fi.dev!, gateway, true, false, fi.mtu);
+    fi.forward = newInput(st, RTN_UNICAST, fi.dev!, gateway, true, false, fi.metrics);
   }
   return fi.forward;
 }
 
 function redirectWay(st: FibState, fi: FibInfo, gateway: number): RtDst {
   if (fi.redirect === null || fi.redirect.obsolete) {
-    fi.redirect = newInput(st, RTN_UNICAST, fi.dev!, gateway, true, true, fi.mtu);
+    fi.redirect = newInput(st, RTN_UNICAST, fi.dev!, gateway, true, true, fi.metrics);
   }
   return fi.redirect;
 }

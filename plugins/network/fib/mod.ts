@@ -135,6 +135,7 @@ function record(st: FibState): FibOps {
       rtCacheFlush(st);
     },
     flushCache: () => rtCacheFlush(st),
+    setCongestion: (known) => st.congestion = known,
     cacheEnabled: true,
     stats: st.stats,
   };

@@ -94,7 +94,7 @@ function routeOutputDev(st: FibState, daddr: number, saddr: number, oif: number)
   if (isMulticast(daddr)) return outputMany(st, dev, daddr, 0, src);
   if (!sourceFits(st, src, dev)) return null;
   const ways = waysOf(st, dev);
-  if (!fits(ways.onlink, RTN_UNICAST, dev, 0, src)) ways.onlink = newOutput(st, RTN_UNICAST, dev, 0, src, 0);
+  if (!fits(ways.onlink, RTN_UNICAST, dev, 0, src)) ways.onlink = newOutput(st, RTN_UNICAST, dev, 0, src, null);
   return ways.onlink;
 }
 
@@ -102,7 +102,7 @@ function routeOutputDev(st: FibState, daddr: number, saddr: number, oif: number)
 function outputSelf(st: FibState, src: number): RtDst | null {
   const lo = st.loopback;
   if (lo === null) return refuse(st, ERRNO.ENETUNREACH);
-  return newOutput(st, RTN_LOCAL, lo, 0, src, 0);
+  return newOutput(st, RTN_LOCAL, lo, 0, src, null);
 }
 
 /** To all or to a group, on the link of a device. */
@@ -110,7 +110,7 @@ function outputMany(st: FibState, dev: NetDevice, daddr: number, gateway: number
   if (!sourceFits(st, src, dev)) return null;
   const type = isLbcast(daddr) ? RTN_BROADCAST : RTN_MULTICAST;
   const ways = waysOf(st, dev);
-  if (!fits(ways.outMany, type, dev, gateway, src)) ways.outMany = newOutput(st, type, dev, gateway, src, 0);
+  if (!fits(ways.outMany, type, dev, gateway, src)) ways.outMany = newOutput(st, type, dev, gateway, src, null);
   return ways.outMany;
 }
 
@@ -143,7 +143,7 @@ function outputNew(st: FibState, fi: FibInfo, daddr: number, saddr: number): RtD
     if (exc !== null) return exceptionOutput(st, exc, src);
   }
   if (known !== null) return known;
-  const way = newOutput(st, fi.type, dev, nexthop(fi), src, fi.mtu);
+  const way = newOutput(st, fi.type, dev, nexthop(fi), src, fi.metrics);
   // Shared with all: only what suits a packet that has no source of its own.
   if (saddr === 0 || sourceFits(st, src, dev)) fi.out = way;
   return way;
@@ -156,8 +156,8 @@ function outputLocal(st: FibState, fi: FibInfo, daddr: number, src: number): RtD
   if (isMulticast(daddr) || isLbcast(daddr)) {
     return outputMany(st, lo, daddr, 0, src !== 0 ? src : fi.prefsrc !== 0 ? fi.prefsrc : daddr);
   }
-  if (fi.prefsrc === 0) return newOutput(st, RTN_LOCAL, lo, 0, daddr, fi.mtu);
-  if (!fits(fi.out, RTN_LOCAL, lo, 0, fi.prefsrc)) fi.out = newOutput(st, RTN_LOCAL, lo, 0, fi.prefsrc, fi.mtu);
+  if (fi.prefsrc === 0) return newOutput(st, RTN_LOCAL, lo, 0, daddr, fi.metrics);
+  if (!fits(fi.out, RTN_LOCAL, lo, 0, fi.prefsrc)) fi.out = newOutput(st, RTN_LOCAL, lo, 0, fi.prefsrc, fi.metrics);
   return fi.out;
 }
 

@@ -6,6 +6,7 @@ import { ERRNO, IFF_UP, type NetDevice } from "../../../core/mod.ts";
 import { inDevGet, RT_SCOPE_HOST, RT_SCOPE_LINK, RT_SCOPE_NOWHERE, RT_SCOPE_UNIVERSE } from "../devinet/contract.ts";
 import { ipToString, makeMask, needCidr, needIp } from "../inet/header.ts";
 import {
+  type DstMetrics,
   type Route,
   RTN_BLACKHOLE,
   RTN_BROADCAST,
@@ -15,6 +16,7 @@ import {
   RTN_UNICAST,
   RTN_UNREACHABLE,
 } from "./contract.ts";
+import { checkMetrics, metricsMatch, metricsOf, showMetrics } from "./metrics.ts";
 import { addrType, fibLookupSlow, type FibState, fibTable, rtCacheFlush } from "./state.ts";
 import {
   FibAlias,
@@ -58,8 +60,8 @@ export interface FibConfig {
   prefsrc: number;
   /** Metric. */
   priority: number;
-  /** MTU, 0: none. */
-  mtu: number;
+  /** What it says about its paths; null: nothing. */
+  metrics: DstMetrics | null;
   /** Gateway, 0: none. */
   gw: number;
   /** The gateway needs no address on its link. */
@@ -87,7 +89,7 @@ export function fibConfig(st: FibState, route: Route): FibConfig | number {
     protocol: PROTOCOLS[route.protocol ?? "boot"],
     prefsrc: route.src === undefined ? 0 : needIp(route.src, "src"),
     priority: route.metric ?? 0,
-    mtu: route.mtu ?? 0,
+    metrics: metricsOf(route),
     gw: route.via === undefined ? 0 : needIp(route.via, "via"),
     onlink: route.onlink ?? false,
     dev,
@@ -96,7 +98,7 @@ export function fibConfig(st: FibState, route: Route): FibConfig | number {
 
 /** JavaScript gets no types: an unknown name is a TypeError, a number that is none a RangeError. */
 function checkNames(route: Route): void {
-  const { to, type = "unicast", scope = "link", protocol = "boot", metric = 0, mtu = 0, table = RT_TABLE_MAIN } = route;
+  const { to, type = "unicast", scope = "link", protocol = "boot", metric = 0, table = RT_TABLE_MAIN } = route;
   for (
     const [what, name, known] of [["type", type, TYPES], ["scope", scope, SCOPES], ["protocol", protocol, PROTOCOLS]]
   ) {
@@ -105,11 +107,12 @@ function checkNames(route: Route): void {
     throw new TypeError(`Cannot use route ${to}: no ${what as string} "${name as string}"; there are ${names}`);
   }
   for (
-    const [what, value, max] of [["metric", metric, 2 ** 32 - 1], ["mtu", mtu, 65535], ["table", table, 2 ** 32 - 1]]
+    const [what, value, max] of [["metric", metric, 2 ** 32 - 1], ["table", table, 2 ** 32 - 1]]
   ) {
     if (Number.isInteger(value) && (value as number) >= 0 && value <= max) continue;
     throw new RangeError(`Cannot use route ${to}: ${what} ${value}, it takes a whole number from 0 to ${max}`);
   }
+  checkMetrics(route);
 }
 
 /** What a route needs to say, or a negative errno. Linux: fib_create_info(), net/ipv4/fib_semantics.c. */
@@ -123,6 +126,8 @@ function fibCreateInfo(st: FibState, cfg: FibConfig): FibInfo | number {
     if (err < 0) return err;
   }
   if (cfg.prefsrc !== 0 && !validPrefsrc(st, cfg)) return -ERRNO.EINVAL;
+  const congctl = cfg.metrics?.congctl ?? "";
+  if (congctl !== "" && st.congestion?.(congctl) !== true) return -ERRNO.EINVAL;
   const fi = st.infos.intern(key);
   fi.setLink(fi.dev !== null && inDevGet(fi.dev)?.conf.ignoreRoutesWithLinkdown === 1);
   return fi;
@@ -231,6 +236,8 @@ export interface FibMatch {
   gw: number;
   /** The device, null: any. */
   dev: NetDevice | null;
+  /** Metrics; null: any. Linux: fib_metrics_match(). */
+  metrics: DstMetrics | null;
 }
 
 /** Removes the first route that matches; 0 or -ESRCH. Linux: fib_table_delete(), net/ipv4/fib_trie.c. */
@@ -243,6 +250,7 @@ export function fibDelete(st: FibState, m: FibMatch): number {
     if ((m.protocol !== 0 && fi.protocol !== m.protocol) || (m.prefsrc !== 0 && fi.prefsrc !== m.prefsrc)) continue;
     if (m.priority !== 0 && fi.priority !== m.priority) continue;
     if ((m.gw !== 0 && fi.gw !== m.gw) || (m.dev !== null && fi.dev !== m.dev)) continue;
+    if (m.metrics !== null && !metricsMatch(m.metrics, fi.metrics)) continue;
     fibRemove(st, a);
     return 0;
   }
@@ -280,7 +288,7 @@ export function showRoute(alias: FibAlias): Route {
   if (fi.scope !== RT_SCOPE_UNIVERSE) route.scope = nameOf(SCOPES, fi.scope)!;
   if (fi.prefsrc !== 0) route.src = ipToString(fi.prefsrc);
   if (fi.priority !== 0) route.metric = fi.priority;
-  if (fi.mtu !== 0) route.mtu = fi.mtu;
+  if (fi.metrics !== null) showMetrics(fi.metrics, route);
   if (fi.onlink) route.onlink = true;
   return route;
 }

@@ -5,7 +5,7 @@ import { ERRNO, type EventBus, G_IP, IFF_LOOPBACK, type Machine, type Net, type 
 import { DEVINET, type Devinet } from "../devinet/contract.ts";
 import { NEIGH, type NeighTable } from "../neigh/contract.ts";
 import { isLbcast, isMulticast, isZeronet } from "../inet/header.ts";
-import { RTN_BROADCAST, RTN_LOCAL, RTN_MULTICAST, RTN_UNICAST } from "./contract.ts";
+import { type DstMetrics, RTN_BROADCAST, RTN_LOCAL, RTN_MULTICAST, RTN_UNICAST } from "./contract.ts";
 import { FlowCache } from "./cache.ts";
 import { Generation, RtDst } from "./dst.ts";
 import type { FibException } from "./exception.ts";
@@ -78,6 +78,8 @@ export class FibState {
   customLocal = false;
   /** Users that send from any address. See {@linkcode Fib.anySource}. */
   anySource = 0;
+  /** Names of congestion controls. See {@linkcode Fib.setCongestion}. */
+  congestion: ((name: string) => boolean) | null = null;
   /** Negative errno of the last look-up that found none. */
   err = 0;
   /** net.ipv4.route.min_pmtu. */
@@ -213,9 +215,9 @@ export function newOutput(
   dev: NetDevice,
   gateway: number,
   prefsrc: number,
-  mtu: number,
+  metrics: DstMetrics | null,
 ): RtDst {
-  return new RtDst(st.gen, type, dev, gateway, prefsrc, false, false, mtu);
+  return new RtDst(st.gen, type, dev, gateway, prefsrc, false, false, metrics);
 }
 
 /** A way of received packets; `forward`: on to others. */
@@ -226,9 +228,9 @@ export function newInput(
   gateway: number,
   forward: boolean,
   doRedirect: boolean,
-  mtu: number,
+  metrics: DstMetrics | null,
 ): RtDst {
-  return new RtDst(st.gen, type, dev, gateway, 0, forward, doRedirect, mtu);
+  return new RtDst(st.gen, type, dev, gateway, 0, forward, doRedirect, metrics);
 }
 
 /** Which device stands for this host. */

@@ -13,8 +13,9 @@
 import { ERRNO, type NetDevice } from "../../../core/mod.ts";
 import { makeMask } from "../inet/header.ts";
 import { RT_SCOPE_NOWHERE } from "../devinet/contract.ts";
-import { RTN_BLACKHOLE, RTN_PROHIBIT, RTN_THROW, RTN_UNREACHABLE } from "./contract.ts";
+import { type DstMetrics, RTN_BLACKHOLE, RTN_PROHIBIT, RTN_THROW, RTN_UNREACHABLE } from "./contract.ts";
 import type { RtDst } from "./dst.ts";
+import { metricsText } from "./metrics.ts";
 import { leafOf, LpmTrie } from "./trie.ts";
 
 /** Not defined by Linux as an errno of sockets: nothing here, look in the next table. */
@@ -62,8 +63,8 @@ export interface FibKey {
   prefsrc: number;
   /** Metric. */
   priority: number;
-  /** MTU given by hand, 0: none. */
-  mtu: number;
+  /** What it says about its paths; null: nothing. */
+  metrics: DstMetrics | null;
   /** Gateway, 0: none. */
   gw: number;
   /** RTNH_F_ONLINK. */
@@ -108,8 +109,8 @@ export class FibInfo implements FibKey {
   declare readonly protocol: number;
   /** Metric. */
   declare readonly priority: number;
-  /** MTU given by hand, 0: none. */
-  declare readonly mtu: number;
+  /** What it says about its paths; null: nothing. */
+  declare readonly metrics: DstMetrics | null;
   /** RTNH_F_ONLINK. */
   declare readonly onlink: boolean;
   /** The table it was made for. */
@@ -133,7 +134,7 @@ export class FibInfo implements FibKey {
     this.protocol = key.protocol;
     this.prefsrc = key.prefsrc;
     this.priority = key.priority;
-    this.mtu = key.mtu;
+    this.metrics = key.metrics;
     this.gw = key.gw;
     this.onlink = key.onlink;
     this.dev = key.dev;
@@ -195,7 +196,8 @@ export class FibInfos {
 function keyText(k: FibKey): string {
   const dev = k.dev === null ? 0 : k.dev.ifindex;
   const gw = k.onlink ? `${k.gw}!` : k.gw;
-  return `${k.type} ${k.scope} ${k.protocol} ${k.prefsrc} ${k.priority} ${k.mtu} ${gw} ${dev} ${k.nhScope} ${k.table}`;
+  const metrics = metricsText(k.metrics);
+  return `${k.type} ${k.scope} ${k.protocol} ${k.prefsrc} ${k.priority} ${metrics} ${gw} ${dev} ${k.nhScope} ${k.table}`;
 }
 
 /** One route. Linux: struct fib_alias. */
