@@ -207,6 +207,8 @@ function netemEnqueue(skb: SkBuff, q: Qdisc): number {
       n.duplicating = false;
     }
   }
+  // What is under way has left its sender: it must not count against the small queue that TCP keeps below itself.
+  if (n.delay > 0 || n.jitter > 0 || n.rate > 0) skb.orphan();
   if (n.corrupt > 0 && random(n.machine) < n.corrupt && !corruptSkb(n, skb)) return refuse(skb, q);
   if (q.qlen >= n.limit) return refuse(skb, q);
   q.qlen++;

@@ -22,6 +22,8 @@ const { tcpMstampRefresh, tcpPacketsInFlight } = tcpSock;
 const PACING_SHIFT = 10;
 /** Segments that go before pacing begins. */
 const PACING_MIN_SEGS = 10;
+/** Lateness of a timer that is made up for, ns. */
+const PACING_MAX_LATE = 10e6;
 
 /** Bytes per second that the window gives, or the user or the control allows; 0: not known. Linux: sk_pacing_rate. */
 export function tcpPacingRate(tp: TcpSock): number {
@@ -96,11 +98,12 @@ function tsqWrite(tp: TcpSock): void {
 
 /** The timer of a paced connection, made at its first use. */
 function pacingOf(tp: TcpSock): TcpPacing {
-  return tp.pacing ??= { wstampNs: tp.st.machine.now, timer: new HrTimer(() => pacingTimer(tp)) };
+  return tp.pacing ??= { wstampNs: tp.st.machine.now, lateAt: -1, timer: new HrTimer(() => pacingTimer(tp)) };
 }
 
 /** Linux: tcp_pace_kick(), tcp_tsq_handler(). */
 function pacingTimer(tp: TcpSock): void {
+  tp.pacing!.lateAt = tp.st.machine.now;
   if (!tp.destroyed && tp.sk.state !== TCP_CLOSE) {
     if (maySend(tp.sk.state)) tsqWrite(tp);
     else tcpWriteXmit(tp, TCP_NAGLE_OFF, 0);
@@ -115,12 +118,20 @@ export function tcpPacingCheck(tp: TcpSock): boolean {
   return true;
 }
 
-/** A segment of `len` bytes was sent: when the next may follow. Linux: tcp_update_skb_after_send(). */
+/**
+ * A segment of `len` bytes was sent: when the next may follow. Linux: tcp_update_skb_after_send().
+ *
+ * Timers of a host's event loop come a millisecond or more after their time, where the kernel's are exact: what was due
+ * meanwhile goes at once, or a segment per millisecond would be the highest rate.
+ */
 export function tcpPacingSent(tp: TcpSock, len: number): void {
   const pacing = pacingOf(tp);
   const now = tp.st.machine.now;
   const prior = pacing.wstampNs;
-  if (pacing.wstampNs < now) pacing.wstampNs = now;
+  // The timer is due, and something else came first.
+  if (pacing.timer.pending && pacing.timer.expires <= now) pacing.lateAt = now;
+  const from = pacing.lateAt === now ? now - PACING_MAX_LATE : now;
+  if (pacing.wstampNs < from) pacing.wstampNs = from;
   if (tp.dataSegsOut < PACING_MIN_SEGS) return;
   const ns = len * 1e9 / tp.pacingRate;
   // Time that passed unused is given back, half of the gap at most.
