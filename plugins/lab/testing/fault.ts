@@ -51,7 +51,7 @@ export type FaultStage =
   | "tcp_v4_rcv"
   | "alloc_skb"
   | "alloc_page"
-  | `sys_${Exclude<keyof Syscalls, "net" | "sock" | "onReady" | "getsockoptString">}`;
+  | `sys_${Exclude<keyof Syscalls, "net" | "sock" | "onReady" | "getsockoptString" | "getsockoptBytes">}`;
 
 /** What happens to a packet: see {@linkcode FaultOptions.effect}. */
 export type FaultEffect = "drop" | "corrupt" | "duplicate" | "delay" | "busy";

@@ -93,6 +93,18 @@ export function newIpCork(protocol: number, transhdrlen: number, site: number): 
   };
 }
 
+/** IP options of a socket: what IP_OPTIONS gave, or what a SYN brought. Linux: struct ip_options. */
+export interface IpOptions {
+  /** In wire form, padded to a multiple of 4. A source route is without its first hop; its last place is the destination's. */
+  readonly data: Uint8Array;
+  /** First hop of the source route, int32: packets are sent there. 0: there is none. */
+  readonly faddr: number;
+  /** Where the source route begins in `data`, -1: there is none. */
+  readonly srr: number;
+  /** Whether its first hop must be on a link of ours. */
+  readonly strict: boolean;
+}
+
 /** IPv4. */
 export interface Ipv4 {
   /**
@@ -121,6 +133,27 @@ export interface Ipv4 {
     df: boolean,
     ident?: number,
   ): number;
+  /**
+   * The same with options: to the first hop of a source route, which `skb.dst` must lead to. -EHOSTUNREACH where a strict
+   * one would need a gateway. Takes ownership of `skb`.
+   */
+  queueXmitOptions(
+    skb: SkBuff,
+    saddr: number,
+    daddr: number,
+    protocol: number,
+    tos: number,
+    ttl: number,
+    df: boolean,
+    ident: number,
+    options: IpOptions,
+  ): number;
+  /** IP_OPTIONS of a socket, checked; null: malformed. Linux: ip_options_get(). */
+  optionsGet(bytes: Uint8Array): IpOptions | null;
+  /** What getsockopt shows of them. Linux: ip_options_undo(). */
+  optionsUndo(options: IpOptions): Uint8Array;
+  /** The options of a connection that a packet opens, null: none. Linux: tcp_v4_save_options(). Borrows `skb`. */
+  optionsSave(skb: SkBuff): IpOptions | null;
   /** Sends a packet with its IP header complete and skb.dst set: LOCAL_OUT, output. Linux: ip_local_out(). Takes ownership of `skb`. */
   localOut(skb: SkBuff): number;
   /**

@@ -40,8 +40,9 @@ import { FIB } from "../fib/contract.ts";
 import { ETH_P_IP, type IpCork, IPV4, type Ipv4 } from "./contract.ts";
 import { ipRcv } from "./input.ts";
 import { type EchoResult, ipOptionsEcho, specDst } from "./options.ts";
-import { ipLocalOut, ipMakeSkb, ipQueueXmit, ipSendSkb } from "./output.ts";
+import { ipLocalOut, ipMakeSkb, ipQueueXmit, ipQueueXmitOptions, ipSendSkb } from "./output.ts";
 import { ipDefrag, ipFragFlush } from "./reassembly.ts";
+import { ipOptionsGet, ipOptionsSave, ipOptionsUndo } from "./sock_options.ts";
 import { Ipv4State } from "./state.ts";
 
 export * from "./contract.ts";
@@ -119,6 +120,11 @@ function makeOps(st: Ipv4State): Ipv4Ops {
     makeSkb,
     sendSkb,
     queueXmit,
+    queueXmitOptions: (skb, saddr, daddr, protocol, tos, ttl, df, ident, options) =>
+      ipQueueXmitOptions(st, skb, saddr, daddr, protocol, tos, ttl, df, ident, options),
+    optionsGet: ipOptionsGet,
+    optionsUndo: ipOptionsUndo,
+    optionsSave: (skb) => ipOptionsSave(st, skb),
     localOut: (skb) => ipLocalOut(st, skb),
     defrag: (skb, user) => ipDefrag(st, skb, user),
     selectIdent: (saddr, daddr, protocol, segs) => st.idents.select(saddr, daddr, protocol, segs),

@@ -12,7 +12,7 @@ import * as netfilter from "../netfilter/contract.ts";
 import * as devinet from "../devinet/contract.ts";
 import type { Dst } from "../fib/contract.ts";
 import * as fib from "../fib/contract.ts";
-import type { IpCork } from "./contract.ts";
+import type { IpCork, IpOptions } from "./contract.ts";
 import * as ipv4 from "./contract.ts";
 import * as ipv4Header from "./header.ts";
 import { ipDoFragment, ipFragment } from "./fragment.ts";
@@ -209,7 +209,7 @@ function appendParts(
 export function ipSendSkb(st: Ipv4State, skb: SkBuff, cork: IpCork): number {
   const dst = skb.dst as Dst;
   const optlen = cork.options === null ? 0 : cork.options.length;
-  const ttl = cork.ttl !== 0 ? cork.ttl : isMulticast(cork.daddr) ? 1 : st.conf.defaultTtl;
+  const ttl = cork.ttl !== 0 ? cork.ttl : isMulticast(cork.daddr) ? 1 : hopLimit(st, dst);
   if (cork.protocol === IPPROTO_ICMP) icmpOutCount(st.mib, skb.view.getUint8(skb.data));
   const pmtudisc = cork.pmtudisc;
   const hlen = IP_HLEN + optlen;
@@ -251,9 +251,53 @@ export function ipQueueXmit(
   if (protocol === IPPROTO_ICMP) icmpOutCount(st.mib, skb.view.getUint8(skb.data));
   if (skb.transportHeader < 0) skb.transportHeader = skb.data;
   const id = ident >= 0 ? ident : selectIdent(st, skb, saddr, daddr, protocol, df);
-  pushHeader(skb, IP_HLEN, saddr, daddr, protocol, tos, ttl !== 0 ? ttl : st.conf.defaultTtl, id, df);
+  pushHeader(skb, IP_HLEN, saddr, daddr, protocol, tos, ttl !== 0 ? ttl : hopLimit(st, skb.dst as Dst), id, df);
   if (skb.priority === 0) skb.priority = rtTos2priority(tos);
   return ipLocalOut(st, skb);
+}
+
+/** The same with options, see {@linkcode Ipv4.queueXmitOptions}. Takes ownership of `skb`. */
+export function ipQueueXmitOptions(
+  st: Ipv4State,
+  skb: SkBuff,
+  saddr: number,
+  daddr: number,
+  protocol: number,
+  tos: number,
+  ttl: number,
+  df: boolean,
+  ident: number,
+  options: IpOptions,
+): number {
+  const { data, faddr, srr } = options;
+  const dst = skb.dst as Dst;
+  const hlen = IP_HLEN + data.length;
+  if (options.strict && dst.gateway !== 0) {
+    st.mib.ip.OutNoRoutes++;
+    st.net.drop(skb, DROP.IP_OUTNOROUTES);
+    return -ERRNO.EHOSTUNREACH;
+  }
+  if (!skb.cowHead(hlen)) {
+    st.mib.ip.OutDiscards++;
+    st.net.drop(skb, DROP.NOMEM);
+    return -ERRNO.ENOMEM;
+  }
+  if (skb.transportHeader < 0) skb.transportHeader = skb.data;
+  const to = faddr !== 0 ? faddr : daddr;
+  const id = ident >= 0 ? ident : selectIdent(st, skb, saddr, to, protocol, df);
+  pushHeader(skb, hlen, saddr, to, protocol, tos, ttl !== 0 ? ttl : hopLimit(st, dst), id, df);
+  const at = skb.data + IP_HLEN;
+  copyFromUser(st.ledger, st.siteOptions, skb.slab, at, data, 0, data.length);
+  if (srr >= 0) skb.view.setInt32(at + srr + data[srr + 1] - 4, daddr);
+  ipOptionsBuild(st, skb.view, skb.data);
+  if (skb.priority === 0) skb.priority = rtTos2priority(tos);
+  return ipLocalOut(st, skb);
+}
+
+/** The TTL of what says none: the route's, or the net's. Linux: ip4_dst_hoplimit(), net/ipv4/route.c. */
+function hopLimit(st: Ipv4State, dst: Dst): number {
+  const m = dst.metrics;
+  return m !== undefined && m !== null && m.hoplimit !== 0 ? m.hoplimit : st.conf.defaultTtl;
 }
 
 /** RFC 6864: what will never be fragmented needs no identification; a constant one tells nothing. */

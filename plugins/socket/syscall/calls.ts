@@ -204,7 +204,7 @@ export function sysSetsockopt(
   fd: number,
   level: number,
   name: number,
-  value: number | string,
+  value: number | string | Uint8Array,
   value2: number,
 ): number {
   const sk = t.get(fd);
@@ -212,6 +212,8 @@ export function sysSetsockopt(
   t.machine.enter();
   const err = typeof value === "string"
     ? setString(sk, level, name, value)
+    : typeof value !== "number"
+    ? setBytes(sk, level, name, value)
     : level === SOL_SOCKET
     ? t.socks.setsockopt(sk, name, value, value2)
     : sk.ops.setsockopt(sk, level, name, value, value2);
@@ -222,6 +224,19 @@ export function sysSetsockopt(
 function setString(sk: Sock, level: number, name: number, value: string): number {
   const set = sk.ops.setsockoptString;
   return set === undefined ? -ERRNO.ENOPROTOOPT : set(sk, level, name, value);
+}
+
+function setBytes(sk: Sock, level: number, name: number, value: Uint8Array): number {
+  const set = sk.ops.setsockoptBytes;
+  return set === undefined ? -ERRNO.ENOPROTOOPT : set(sk, level, name, value);
+}
+
+/** Linux: __sys_getsockopt() of an option that is bytes. */
+export function sysGetsockoptBytes(t: FdTable, fd: number, level: number, name: number): Uint8Array | number {
+  const sk = t.get(fd);
+  if (sk === null) return noSock(fd);
+  const get = sk.ops.getsockoptBytes;
+  return get === undefined ? -ERRNO.ENOPROTOOPT : get(sk, level, name);
 }
 
 /** Linux: __sys_getsockopt() of an option that is a string. */

@@ -43,14 +43,16 @@ export interface Syscalls {
   /** POLL* bits, or POLLNVAL (0x20). */
   poll(fd: number): number;
   /**
-   * Sets an option; a string where it is one (TCP_CONGESTION). `value2` is the second word of one that has two: ip_mreq's
+   * Sets an option; a string where it is one (TCP_CONGESTION), bytes where it is some (IP_OPTIONS). `value2` is the second word of one that has two: ip_mreq's
    * interface address, the time of SO_LINGER.
    */
-  setsockopt(fd: number, level: number, name: number, value: number | string, value2?: number): number;
+  setsockopt(fd: number, level: number, name: number, value: number | string | Uint8Array, value2?: number): number;
   /** An option's value. */
   getsockopt(fd: number, level: number, name: number): number;
   /** The value of an option that is a string (TCP_CONGESTION), or a negative errno. */
   getsockoptString(fd: number, level: number, name: number): string | number;
+  /** The value of an option that is bytes (IP_OPTIONS), or a negative errno. */
+  getsockoptBytes(fd: number, level: number, name: number): Uint8Array | number;
   /** Fills the local address. */
   getsockname(fd: number, out: SockAddr): number;
   /** Fills the peer's address; -ENOTCONN. */

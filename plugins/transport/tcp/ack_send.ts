@@ -11,6 +11,7 @@
 import type { SkBuff } from "../../../core/mod.ts";
 import * as core from "../../../core/mod.ts";
 import * as output from "./output.ts";
+import { tcpMetricsOf } from "./route_metrics.ts";
 import type { TcpSock } from "./tcp_sock.ts";
 import * as tcpSock from "./tcp_sock.ts";
 import * as ofo from "./ofo.ts";
@@ -49,8 +50,10 @@ export function tcpEnterQuickackMode(tp: TcpSock, max: number): void {
 }
 
 /** Whether each segment is acknowledged. Linux: tcp_in_quickack_mode(). */
-export function tcpInQuickackMode(tp: TcpSock): boolean {
-  return tp.ackQuick !== 0 && tp.ackPingpong === 0;
+function tcpInQuickackMode(tp: TcpSock): boolean {
+  if (tp.ackQuick !== 0 && tp.ackPingpong === 0) return true;
+  const m = tcpMetricsOf(tp.sk.dst);
+  return m !== null && m.quickack;
 }
 
 /** An ACK leaves: one quick ACK less, if it acknowledges anything new. Linux: tcp_dec_quickack_mode(). */
@@ -72,7 +75,7 @@ export function tcpAckSndCheck(tp: TcpSock): void {
 export function __tcpAckSndCheck(tp: TcpSock, ofoPossible: boolean): void {
   const twoFull = ((tp.rcvNxt - tp.rcvWup) | 0) > tp.ackRcvMss &&
     (((tp.rcvNxt - tp.copiedSeq) | 0) < tp.sk.rcvlowat || __tcpSelectWindow(tp) >= tp.rcvWnd);
-  if (twoFull || (tp.ackQuick !== 0 && tp.ackPingpong === 0) || (tp.ackPending & ICSK_ACK_NOW) !== 0) tcpSendAck(tp);
+  if (twoFull || tcpInQuickackMode(tp) || (tp.ackPending & ICSK_ACK_NOW) !== 0) tcpSendAck(tp);
   else if (!ofoPossible || tp.ofo === null || tp.ofo.length === 0) tcpSendDelayedAck(tp);
   else sendOrCompress(tp);
 }

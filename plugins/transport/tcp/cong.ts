@@ -14,6 +14,7 @@ import * as ackState from "./ack_state.ts";
 import type { TcpAckState } from "./ack_state.ts";
 import * as renoCc from "./reno.ts";
 import { tcpCwndReduction } from "./recovery.ts";
+import { tcpCaDstLocked } from "./route_metrics.ts";
 import type { TcpSock } from "./tcp_sock.ts";
 import type { TcpState } from "./tcp_state.ts";
 
@@ -183,13 +184,15 @@ export function tcpCleanupCongestionControl(tp: TcpSock): void {
  */
 export function tcpSetCongestionControl(tp: TcpSock, name: string): number {
   const ops = tp.st.congestion.get(name);
+  if (tcpCaDstLocked(tp)) return -ERRNO.EPERM;
   if (ops === undefined) return -ERRNO.ENOENT;
   tp.caChosen = true;
   if (ops === tp.icskCaOps) return 0;
   const started = tp.caInitialized;
   tcpCleanupCongestionControl(tp);
   tp.icskCaOps = ops;
-  tp.pacingRate = 0;
+  // Who is paced goes on to be, by the rate that the window gives. Linux: sk_pacing_status is never taken back.
+  if (tp.pacingRate !== 0) tp.sk.pacing = true;
   if (started) tcpCongInit(tp);
   return 0;
 }
@@ -278,8 +281,11 @@ export function tcpCongControl(tp: TcpSock, ack: number, acked: number, flag: nu
   const ops = tp.icskCaOps;
   if (ops.congControl !== null) {
     ops.congControl(tp, ack, flag, ss as RateSample);
-    if (tp.pacingRate !== 0) tp.skPacingRate = tp.pacingRate;
-    else tcpUpdatePacingRate(tp);
+    if (tp.pacingRate !== 0) {
+      const most = tp.sk.maxPacingRate;
+      if (most >= 0 && tp.pacingRate > most) tp.pacingRate = most;
+      tp.skPacingRate = tp.pacingRate;
+    } else tcpUpdatePacingRate(tp);
     return;
   }
   const state = tp.icskCaState;
@@ -305,5 +311,20 @@ export function tcpUpdatePacingRate(tp: TcpSock): void {
   const s = tp.st.sysctl;
   const ratio = tp.sndCwnd < tp.sndSsthresh >>> 1 ? s.pacingSsRatio : s.pacingCaRatio;
   const rate = tp.mssCache * 80_000 * ratio * Math.max(tp.sndCwnd, tp.packetsOut);
-  tp.skPacingRate = tp.srttUs === 0 ? rate : Math.floor(rate / tp.srttUs);
+  const bytes = tp.srttUs === 0 ? rate : Math.floor(rate / tp.srttUs);
+  const most = tp.sk.maxPacingRate;
+  setRate(tp, most >= 0 && bytes > most ? most : bytes);
+}
+
+/** A rate of 0 makes the smallest super-packets, and is not kept to: as on Linux. Here 0 means "not known". */
+function setRate(tp: TcpSock, rate: number): void {
+  tp.skPacingRate = rate === 0 && tp.sk.maxPacingRate === 0 ? 1 : rate;
+  if (tp.sk.pacing) tp.pacingRate = rate;
+}
+
+/** SO_MAX_PACING_RATE was set: the rate is not above it, and what is sent from now on keeps to it. */
+export function tcpMaxPacingRate(tp: TcpSock): void {
+  const most = tp.sk.maxPacingRate;
+  const now = tp.pacingRate !== 0 ? tp.pacingRate : tp.skPacingRate;
+  setRate(tp, now === 0 || now > most ? most : now);
 }

@@ -18,6 +18,7 @@ import * as opts from "./options.ts";
 import * as output from "./output.ts";
 import * as receiveQueue from "./receive_queue.ts";
 import * as request from "./request.ts";
+import * as routeMetrics from "./route_metrics.ts";
 import * as rtt from "./rtt.ts";
 import * as sockets from "./socket.ts";
 import * as state from "./state.ts";
@@ -43,7 +44,8 @@ const { tcpParseOptions } = opts;
 const { tcpSendAck, tcpSendSynackTp } = output;
 const { tcpDataQueue, tcpEcnAcceptCwr, tcpInitBufferSpace, tcpInitializeRcvMss } = receiveQueue;
 const { tcpConnRequest } = request;
-const { tcpInitMetrics, tcpSynackRttMeas } = rtt;
+const { tcpSynackRttMeas } = rtt;
+const { tcpInitCwnd, tcpInitMetrics, tcpUpdateMetrics } = routeMetrics;
 const { tcpDone, tcpSetState, tcpShutdown } = sockets;
 const {
   LISTEN_RESET,
@@ -198,6 +200,7 @@ function rcvAcceptable(tp: TcpSock, skb: SkBuff, flags: number): number {
       return 0;
     case TCP_LAST_ACK:
       if (tp.sndUna !== tp.writeSeq) break;
+      tcpUpdateMetrics(tp);
       tcpDone(tp);
       skb.consume();
       return 0;
@@ -461,7 +464,7 @@ export function tcpFinishConnect(tp: TcpSock, _skb: SkBuff | null): void {
 export function tcpInitTransfer(tp: TcpSock): void {
   tcpMtupInit(tp);
   tcpInitMetrics(tp);
-  if (tp.totalRetrans > 1 && tp.undoMarker !== 0) tp.sndCwnd = 1;
+  tp.sndCwnd = tp.totalRetrans > 1 && tp.undoMarker !== 0 ? 1 : tcpInitCwnd(tp);
   tp.sndCwndStamp = tp.st.machine.jiffies;
   if (!tp.caInitialized) tcpCongInit(tp);
   tcpInitBufferSpace(tp);

@@ -11,7 +11,7 @@ import * as sock from "../sock/contract.ts";
 import * as contract from "./contract.ts";
 import { tcpSendSynData } from "./fastopen_client.ts";
 import { skForcedMemSchedule, skMemCharge } from "./memory.ts";
-import { tcpCurrentMss, tcpDstAdvmss, tcpMssClamp, tcpMtupInit, tcpSkRoute, tcpSyncMss } from "./mss.ts";
+import { tcpCurrentMss, tcpDstAdvmss, tcpFirstHop, tcpMssClamp, tcpMtupInit, tcpSkRoute, tcpSyncMss } from "./mss.ts";
 import { tcpSynackOptionsSize, tcpSynackOptionsWrite } from "./options_write.ts";
 import {
   __tcpPushPendingFrames,
@@ -25,6 +25,7 @@ import {
 import { tcpInitializeRcvMss } from "./receive_queue.ts";
 import type { TcpRequestSock } from "./request.ts";
 import { tcpFragment, tcpSetSkbTsoSegs } from "./retransmit.ts";
+import { tcpCaDstInit, tcpDstEcn, tcpMetricsOf, tcpRtoMinUs } from "./route_metrics.ts";
 import { tcpWriteQueuePurge } from "./socket.ts";
 import { cookieInitTimestamp } from "./syncookies.ts";
 import type { TcpSock } from "./tcp_sock.ts";
@@ -154,7 +155,9 @@ export function tcpSendDelayedAck(tp: TcpSock): void {
     if (tp.srttUs !== 0) most = Math.min(most, Math.max(TCP_DELACK_MIN, Math.ceil((tp.srttUs >> 3) / 1000)));
     if (ato > most) ato = most;
   }
-  if (ato > TCP_DELACK_MAX) ato = TCP_DELACK_MAX;
+  // Never later than the peer's least RTO, which is taken to be ours.
+  const least = Math.max(Math.ceil(tcpRtoMinUs(tp) / 1000), 2) - 1;
+  if (ato > least) ato = Math.min(least, TCP_DELACK_MAX);
   const pending = tp.ackPending;
   if ((pending & ICSK_ACK_TIMER) !== 0) {
     const left = (tp.ackTimeout - tp.st.machine.jiffies) | 0;
@@ -247,7 +250,7 @@ export function tcpSendSynack(st: TcpState, req: TcpRequestSock, tp: TcpSock): n
   const sk = tp.sk;
   const dst = req.dst !== null && !req.dst.obsolete
     ? req.dst
-    : st.fib.routeOutput(req.daddr, req.saddr, req.boundDevIf, sk.tos);
+    : st.fib.routeOutput(tcpFirstHop(req.ipOptions, req.daddr), req.saddr, req.boundDevIf, sk.tos);
   if (dst === null) return EHOSTUNREACH;
   req.dst = dst;
   const skb = st.skbs.alloc(NET_SKB_PAD);
@@ -271,7 +274,10 @@ export function tcpSendSynack(st: TcpState, req: TcpRequestSock, tp: TcpSock): n
   tcpSendCheck(skb, req.saddr, req.daddr, header, dst);
   st.mib.tcp.OutSegs++;
   const tos = st.sysctl.reflectTos !== 0 ? (req.synTos & ~INET_ECN_MASK) | (sk.tos & INET_ECN_MASK) : sk.tos;
-  const err = st.ipv4.queueXmit(skb, req.saddr, req.daddr, IPPROTO_TCP, tos, sk.ttl, dontFragment(sk.pmtudisc, dst));
+  const df = dontFragment(sk.pmtudisc, dst);
+  const err = req.ipOptions === null
+    ? st.ipv4.queueXmit(skb, req.saddr, req.daddr, IPPROTO_TCP, tos, sk.ttl, df)
+    : st.ipv4.queueXmitOptions(skb, req.saddr, req.daddr, IPPROTO_TCP, tos, sk.ttl, df, -1, req.ipOptions);
   return err === NET_XMIT_CN ? 0 : err;
 }
 
@@ -303,6 +309,9 @@ function connectInit(tp: TcpSock, dst: Dst): void {
   tp.maxWindow = 0;
   tcpMtupInit(tp);
   tcpSyncMss(tp, st.fib.mtu(dst));
+  tcpCaDstInit(tp, dst);
+  const metrics = tcpMetricsOf(dst);
+  if (tp.windowClamp === 0 && metrics !== null) tp.windowClamp = metrics.window;
   tp.advmss = tcpMssClamp(tp, tcpDstAdvmss(st, dst));
   tcpInitializeRcvMss(tp);
   const space = tcpFullSpace(tp);
@@ -312,7 +321,7 @@ function connectInit(tp: TcpSock, dst: Dst): void {
   win.windowClamp = tp.windowClamp;
   const stamp = tp.tsRecentStamp !== 0 ? tp.tcpHeaderLen - TCP_HLEN : 0;
   const scaling = st.sysctl.windowScaling !== 0;
-  tcpSelectInitialWindow(st, space, tp.advmss - stamp, scaling, 0, st.socks.limits.rmemMax, win);
+  tcpSelectInitialWindow(st, space, tp.advmss - stamp, scaling, metrics?.initrwnd ?? 0, st.socks.limits.rmemMax, win);
   tp.rcvWnd = tp.rcvSsthresh = win.rcvWnd;
   tp.windowClamp = win.windowClamp;
   tp.rcvWscale = win.rcvWscale;
@@ -343,7 +352,7 @@ export function tcpConnect(tp: TcpSock): number {
   const dst = tcpSkRoute(tp);
   if (dst === null) return EHOSTUNREACH;
   connectInit(tp, dst);
-  const ecn = st.sysctl.ecn === 1 || tp.icskCaOps.needsEcn;
+  const ecn = st.sysctl.ecn === 1 || tp.icskCaOps.needsEcn || tcpDstEcn(dst);
   tp.ecnFlags = ecn ? TCP_ECN_OK : 0;
   const flags = ecn ? TCPHDR_SYN | TCPHDR_ECE | TCPHDR_CWR : TCPHDR_SYN;
   const skb = nondataSkb(tp, tp.writeSeq, flags, skbTruesize(MAX_TCP_HEADER));

@@ -115,12 +115,16 @@ export class Bictcp {
   }
 }
 
-/** The state; of a connection that another implementation of the name left, a new one. */
+/**
+ * The state; of a connection that another implementation of the name left, a new one. Until a window is large enough for
+ * HyStart, or grew or was lost, it is the least delay alone, a number: most connections are short.
+ */
 function stateOf(tp: TcpCongestionSock): Bictcp {
   const ca = tp.icskCaPriv;
   if (ca instanceof Bictcp) return ca;
   const fresh = new Bictcp();
   fresh.startRound(tp);
+  if (typeof ca === "number") fresh.delayMin = ca;
   tp.icskCaPriv = fresh;
   return fresh;
 }
@@ -204,8 +208,8 @@ function ssthresh(tp: TcpCongestionSock): number {
 
 /** The time without anything to send does not count for the curve. Linux: cubictcp_cwnd_event(). */
 function cwndEvent(tp: TcpCongestionSock, event: number): void {
-  if (event !== CA_EVENT_TX_START) return;
-  const ca = stateOf(tp);
+  const ca = tp.icskCaPriv;
+  if (event !== CA_EVENT_TX_START || !(ca instanceof Bictcp)) return;
   const now = tp.sk.machine.jiffies;
   const idle = (now - tp.lsndtime) | 0;
   if (ca.epochStart === 0 || idle <= 0) return;
@@ -267,6 +271,12 @@ function hystartUpdate(
 /** A round trip sample. Linux: cubictcp_acked(). */
 function acked(tp: TcpCongestionSock, rttUs: number, ext: SnmpMib["tcpExt"], knobs: CubicKnobs): void {
   if (rttUs < 0) return;
+  const known = tp.icskCaPriv;
+  if (!(known instanceof Bictcp) && tp.sndCwnd < HYSTART_LOW_WINDOW) {
+    const delay = rttUs === 0 ? 1 : rttUs;
+    if (typeof known !== "number" || known > delay) tp.icskCaPriv = delay;
+    return;
+  }
   const ca = stateOf(tp);
   // Right after a recovery delays are not those of a queue that stands.
   if (ca.epochStart !== 0 && ((tp.sk.machine.jiffies - ca.epochStart) | 0) < HZ) return;

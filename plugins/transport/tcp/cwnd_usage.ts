@@ -5,6 +5,7 @@
  */
 import { tcpCaEvent } from "./cong.ts";
 import * as contract from "./contract.ts";
+import { tcpInitCwnd } from "./route_metrics.ts";
 import type { TcpSock } from "./tcp_sock.ts";
 import * as tcpSock from "./tcp_sock.ts";
 
@@ -16,7 +17,6 @@ const {
   TCP_CHRONO_RWND_LIMITED,
   TCP_CHRONO_SNDBUF_LIMITED,
   TCP_CHRONO_UNSPEC,
-  TCP_INIT_CWND,
 } = tcpSock;
 
 /** The window is being reduced. Linux: tcp_in_cwnd_reduction(). */
@@ -32,7 +32,7 @@ export function tcpCurrentSsthresh(tp: TcpSock): number {
 
 /** RFC 2861: nothing was sent for `delta` jiffies; the window is halved for each RTO. Linux: tcp_cwnd_restart(). */
 export function tcpCwndRestart(tp: TcpSock, delta: number): void {
-  const restart = Math.min(TCP_INIT_CWND, tp.sndCwnd);
+  const restart = Math.min(tcpInitCwnd(tp), tp.sndCwnd);
   let cwnd = tp.sndCwnd;
   tcpCaEvent(tp, CA_EVENT_CWND_RESTART);
   tp.sndSsthresh = tcpCurrentSsthresh(tp);
@@ -52,7 +52,7 @@ export function tcpSlowStartAfterIdleCheck(tp: TcpSock): void {
 /** The application did not fill the window for an RTO. RFC 2861. Linux: tcp_cwnd_application_limited(). */
 function applicationLimited(tp: TcpSock): void {
   if (tp.icskCaState === TCP_CA_OPEN && !tp.sk.nospace) {
-    const used = Math.max(tp.sndCwndUsed, TCP_INIT_CWND);
+    const used = Math.max(tp.sndCwndUsed, tcpInitCwnd(tp));
     if (used < tp.sndCwnd) {
       tp.sndSsthresh = tcpCurrentSsthresh(tp);
       tp.sndCwnd = (tp.sndCwnd + used) >> 1;

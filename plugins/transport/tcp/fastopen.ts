@@ -23,6 +23,7 @@ import { tcpV4SynRecvSock } from "./minisocks.ts";
 import { tcpParseOptions } from "./options.ts";
 import { tcpEnterLoss } from "./recovery.ts";
 import { tcpRequestFree, type TcpRequestSock, tcpRtxSynack } from "./request.ts";
+import { tcpMetricsOf } from "./route_metrics.ts";
 import { siphash, type SipKey, sipKey } from "./secure_seq.ts";
 import { tcpOowRateLimited, tcpPawsReject } from "./state.ts";
 import * as tcpSock from "./tcp_sock.ts";
@@ -124,7 +125,8 @@ export function tcpTryFastopen(tp: TcpSock, skb: SkBuff, req: TcpRequestSock): T
   if (len < 0 && !synData) return null;
   if (len === 0) ext.TCPFastOpenCookieReqd++;
   if ((st.sysctl.fastopen & TFO_SERVER_ENABLE) === 0 || !queueCheck(tp)) return null;
-  const free = (st.sysctl.fastopen & TFO_SERVER_COOKIE_NOT_REQD) !== 0 || tp.fo!.noCookie;
+  const free = (st.sysctl.fastopen & TFO_SERVER_COOKIE_NOT_REQD) !== 0 || tp.fo!.noCookie ||
+    tcpMetricsOf(req.dst)?.fastopenNoCookie === true;
   if (!free && len < 0) return null;
   const exp = opt.fastOpenExp;
   const valid = free ? null : cookieGen(tp, req);

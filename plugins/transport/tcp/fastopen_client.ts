@@ -24,6 +24,7 @@ import {
 import { skMemCharge, skWmemSchedule } from "./memory.ts";
 import { __tcpMtuToMss, tcpMssClamp, tcpSyncMss } from "./mss.ts";
 import { tcpMarkSkbLost, tcpNonCongestionLossRetransmit } from "./recovery.ts";
+import { tcpMetricsOf } from "./route_metrics.ts";
 import { inetStreamConnect, tcpSetState } from "./socket.ts";
 import * as tcpSock from "./tcp_sock.ts";
 import type { TcpSock } from "./tcp_sock.ts";
@@ -84,7 +85,10 @@ function cookieCheck(tp: TcpSock, cookie: TcpFastopenCookie, mss: number): numbe
     cookie.len = -1;
     return -1;
   }
-  if ((tp.st.sysctl.fastopen & TFO_CLIENT_NO_COOKIE) !== 0 || foOf(tp).noCookie) {
+  if (
+    (tp.st.sysctl.fastopen & TFO_CLIENT_NO_COOKIE) !== 0 || foOf(tp).noCookie ||
+    tcpMetricsOf(tp.sk.dst)?.fastopenNoCookie === true
+  ) {
     cookie.len = -1;
     return mss;
   }

@@ -8,9 +8,10 @@ import { tcpCongInherit } from "./cong.ts";
 import * as contract from "./contract.ts";
 import * as header from "./header.ts";
 import { tcpRcvStateProcess } from "./input.ts";
-import { tcpDstAdvmss, tcpMssClamp, tcpSyncMss } from "./mss.ts";
+import { tcpDstAdvmss, tcpFirstHop, tcpMssClamp, tcpSyncMss } from "./mss.ts";
 import { tcpInitializeRcvMss } from "./receive_queue.ts";
 import { tcpListendrop, type TcpRequestSock } from "./request.ts";
+import { tcpCaDstInit } from "./route_metrics.ts";
 import { inetChildForget, tcpNewSock, tcpSetState } from "./socket.ts";
 import * as tcpSock from "./tcp_sock.ts";
 import type { TcpSock } from "./tcp_sock.ts";
@@ -26,7 +27,7 @@ const INET_ECN_MASK = 3;
 
 /** Connections that wait for accept(). Linux: sk_ack_backlog. */
 export function acceptqLen(tp: TcpSock): number {
-  return tp.acceptQueue === null ? 0 : tp.acceptQueue.length - tp.acceptFirst;
+  return tp.acceptQueue === null ? 0 : tp.acceptEnd - tp.acceptFirst;
 }
 
 /** Linux: sk_acceptq_is_full(). */
@@ -46,7 +47,10 @@ export function tcpV4SynRecvSock(listener: TcpSock, skb: SkBuff, req: TcpRequest
     return null;
   }
   let dst = req.dst;
-  if (dst === null || dst.obsolete) dst = st.fib.routeOutput(req.daddr, req.saddr, req.boundDevIf, listener.sk.tos);
+  if (dst === null || dst.obsolete) {
+    const to = tcpFirstHop(req.ipOptions, req.daddr);
+    dst = st.fib.routeOutput(to, req.saddr, req.boundDevIf, listener.sk.tos);
+  }
   if (dst === null) {
     tcpListendrop(listener);
     return null;
@@ -57,6 +61,7 @@ export function tcpV4SynRecvSock(listener: TcpSock, skb: SkBuff, req: TcpRequest
   if (st.sysctl.reflectTos !== 0) sk.tos = req.synTos & ~INET_ECN_MASK;
   sk.dst = dst;
   tcpCongInherit(child, listener);
+  tcpCaDstInit(child, dst);
   tcpSyncMss(child, st.fib.mtu(dst));
   child.advmss = tcpMssClamp(listener, tcpDstAdvmss(st, dst));
   tcpInitializeRcvMss(child);
@@ -75,6 +80,7 @@ function tcpCreateOpenreqChild(listener: TcpSock, req: TcpRequestSock, skb: SkBu
   sk.daddr = req.daddr;
   sk.dport = req.dport;
   sk.boundDevIf = req.boundDevIf;
+  sk.ipOptions = req.ipOptions;
   const tp = tcpNewSock(st, sk, listener.icskCaOps);
   sk.proto = tp;
   tcpSetState(tp, TCP_SYN_RECV);
@@ -148,23 +154,24 @@ export function inetCskReqskQueueAdd(listener: TcpSock, child: TcpSock): boolean
     inetChildForget(child);
     return false;
   }
-  listener.acceptQueue.push(child.sk);
+  listener.acceptQueue[listener.acceptEnd++] = child.sk;
   return true;
 }
 
 /** The first connection that waits, or null. Linux: reqsk_queue_remove(). */
 export function inetCskReqskQueueRemove(listener: TcpSock): Sock | null {
   const queue = listener.acceptQueue;
-  if (queue === null || listener.acceptFirst === queue.length) return null;
-  const sk = queue[listener.acceptFirst++];
-  // The places of those that left are given back when they are half of all.
-  if (listener.acceptFirst === queue.length) {
-    queue.length = 0;
+  const first = listener.acceptFirst;
+  if (queue === null || first === listener.acceptEnd) return null;
+  const sk = queue[first];
+  queue[first] = null;
+  if (first + 1 === listener.acceptEnd) listener.acceptFirst = listener.acceptEnd = 0;
+  else if (first >= 64 && 2 * first >= listener.acceptEnd) {
+    // The places of those that left are given back when they are half of all.
+    queue.splice(0, first + 1);
+    listener.acceptEnd -= first + 1;
     listener.acceptFirst = 0;
-  } else if (listener.acceptFirst >= 64 && 2 * listener.acceptFirst >= queue.length) {
-    queue.splice(0, listener.acceptFirst);
-    listener.acceptFirst = 0;
-  }
+  } else listener.acceptFirst = first + 1;
   return sk;
 }
 

@@ -82,8 +82,10 @@ import {
 } from "./socket.ts";
 import {
   tcpGetsockopt,
+  tcpGetsockoptBytes,
   tcpGetsockoptString,
   tcpSetsockopt,
+  tcpSetsockoptBytes,
   tcpSetsockoptString,
   tcpSockoptChanged,
 } from "./sockopt.ts";
@@ -126,6 +128,7 @@ function setup(net: Net): Disposable {
   sockRegister(net, { family: AF_INET, type: SOCK_STREAM, protocol: IPPROTO_TCP, ops: opsOf(st) });
   net.provide(TCP, apiOf(st));
   const knobs = tcpDefineSysctls(net, st);
+  st.fib.setCongestion?.((name) => st.congestion.has(name));
   return {
     [Symbol.dispose]: () => {
       for (const knob of knobs) knob[Symbol.dispose]();
@@ -180,6 +183,8 @@ function opsOf(st: TcpState): ProtoOps {
     getsockopt: (sk, level, name) => tcpGetsockopt(sk, level, name),
     setsockoptString: (sk, level, name, value) => tcpSetsockoptString(sk, level, name, value),
     getsockoptString: (sk, level, name) => tcpGetsockoptString(sk, level, name),
+    setsockoptBytes: (sk, level, name, value) => tcpSetsockoptBytes(sk, level, name, value),
+    getsockoptBytes: (sk, level, name) => tcpGetsockoptBytes(sk, level, name),
     sockoptChanged: (sk, name) => tcpSockoptChanged(sk, name),
     wfree,
     rfree,
@@ -204,7 +209,10 @@ function apiOf(st: TcpState): Tcp {
     congestionControls: () => tcpCongestionControls(st),
     registerCongestionControl: (ops) => tcpRegisterCc(st, ops),
     ioctl: (sk, request) => tcpIoctl(tcpSk(sk), request),
-    flushMetrics: () => st.fastopen.metrics.clear(),
+    flushMetrics: () => {
+      st.metrics.clear();
+      st.fastopen.metrics.clear();
+    },
     setDefaultCongestionControl: (name) => tcpSetDefaultCongestionControl(st, name),
   };
 }

@@ -3,10 +3,12 @@
  * larger path MTUs. RFC 9293 section 3.7.1, RFC 6691, RFC 1191, RFC 4821.
  * Linux: tcp_sync_mss(), tcp_current_mss(), net/ipv4/tcp_output.c.
  */
+import { tcpMetricsOf } from "./route_metrics.ts";
 import * as tcpState from "./tcp_sock.ts";
 import type { TcpMtup, TcpSock } from "./tcp_sock.ts";
 import type { TcpState } from "./tcp_state.ts";
 import type { Dst } from "../../network/fib/contract.ts";
+import type { IpOptions } from "../../network/ipv4/contract.ts";
 import { tcpEstablishedOptionsSize } from "./options_write.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
@@ -25,13 +27,25 @@ export function tcpSkRoute(tp: TcpSock): Dst | null {
   const sk = tp.sk;
   const dst = sk.dst;
   if (dst !== null && !dst.obsolete) return dst;
-  return sk.dst = tp.st.fib.routeOutput(sk.daddr, sk.saddr, sk.boundDevIf, sk.tos);
+  return sk.dst = tp.st.fib.routeOutput(tcpFirstHop(sk.ipOptions, sk.daddr), sk.saddr, sk.boundDevIf, sk.tos);
+}
+
+/** Where packets to `daddr` go first: a source route's first hop, or `daddr` itself. */
+export function tcpFirstHop(options: IpOptions | null, daddr: number): number {
+  return options === null || options.faddr === 0 ? daddr : options.faddr;
+}
+
+/** What IP options take from each segment. Linux: icsk_ext_hdr_len. */
+function extHdrLen(tp: TcpSock): number {
+  const options = tp.sk.ipOptions;
+  return options === null ? 0 : options.data.length;
 }
 
 /** Payload over a path of `pmtu`, no options taken off. Linux: __tcp_mtu_to_mss(). */
 export function __tcpMtuToMss(tp: TcpSock, pmtu: number): number {
   let mss = pmtu - IP_HLEN - TCP_HLEN;
   if (mss > tp.mssClamp) mss = tp.mssClamp;
+  mss -= extHdrLen(tp);
   return Math.max(mss, tp.st.sysctl.minSndMss);
 }
 
@@ -42,7 +56,7 @@ export function tcpMtuToMss(tp: TcpSock, pmtu: number): number {
 
 /** The packet that a payload of `mss` makes. Linux: tcp_mss_to_mtu(). */
 export function tcpMssToMtu(tp: TcpSock, mss: number): number {
-  return mss + tp.tcpHeaderLen + IP_HLEN;
+  return mss + tp.tcpHeaderLen + extHdrLen(tp) + IP_HLEN;
 }
 
 /** A packet never exceeds half of the largest window: the ACK of the first half opens it. Linux: tcp_bound_to_half_wnd(). */
@@ -80,9 +94,14 @@ export function tcpCurrentMss(tp: TcpSock): number {
   return header === tp.tcpHeaderLen ? mss : mss - (header - tp.tcpHeaderLen);
 }
 
-/** The MSS that a route lets us tell the peer. Linux: ipv4_default_advmss(), net/ipv4/route.c. */
+/**
+ * The MSS that a route lets us tell the peer: the one it was given, or what its MTU leaves. Linux: dst_metric_advmss(),
+ * ipv4_default_advmss(), net/ipv4/route.c.
+ */
 export function tcpDstAdvmss(st: TcpState, dst: Dst): number {
   const header = IP_HLEN + TCP_HLEN;
+  const m = tcpMetricsOf(dst);
+  if (m !== null && m.advmss !== 0) return m.advmss;
   return Math.min(Math.max(st.fib.mtu(dst) - header, MIN_ADVMSS), IP_MAX_MTU - header);
 }
 

@@ -182,7 +182,10 @@ export function __tcpTransmitSkb(tp: TcpSock, skb: SkBuff, cloneIt: boolean, rcv
   const ident = sk.inetId;
   sk.inetId = (ident + pcount) & U16_MAX;
   const df = sk.pmtudisc === IP_PMTUDISC_DO || (sk.pmtudisc === IP_PMTUDISC_WANT && dst.pmtuLocked !== true);
-  let err = st.ipv4.queueXmit(out, sk.saddr, sk.daddr, IPPROTO_TCP, tos, sk.ttl, df, ident);
+  const ipOptions = sk.ipOptions;
+  let err = ipOptions === null
+    ? st.ipv4.queueXmit(out, sk.saddr, sk.daddr, IPPROTO_TCP, tos, sk.ttl, df, ident)
+    : st.ipv4.queueXmitOptions(out, sk.saddr, sk.daddr, IPPROTO_TCP, tos, sk.ttl, df, ident, ipOptions);
   if (err > 0) {
     tcpEnterCwr(tp);
     if (err === NET_XMIT_CN) err = 0;

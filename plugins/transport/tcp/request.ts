@@ -9,6 +9,7 @@
 import type { SkBuff } from "../../../core/mod.ts";
 import * as core from "../../../core/mod.ts";
 import type { Dst } from "../../network/fib/contract.ts";
+import type { IpOptions } from "../../network/ipv4/contract.ts";
 import * as fib from "../../network/fib/contract.ts";
 import * as sock from "../sock/contract.ts";
 import * as contract from "./contract.ts";
@@ -17,10 +18,11 @@ import type { TcpFastopenCookie } from "./fastopen_sock.ts";
 import * as header from "./header.ts";
 import { tcpV4SendAck, tcpV4SendReset } from "./ipv4.ts";
 import { acceptqFull, inetCskReqskQueueAdd, tcpV4SynRecvSock } from "./minisocks.ts";
-import { tcpDstAdvmss, tcpMssClamp } from "./mss.ts";
+import { tcpDstAdvmss, tcpFirstHop, tcpMssClamp } from "./mss.ts";
 import type { TcpOptionsReceived } from "./options.ts";
 import { tcpParseOptions } from "./options.ts";
 import { tcpSendSynack } from "./output.ts";
+import { tcpDstEcn, tcpMetricsOf, tcpPeerIsProven } from "./route_metrics.ts";
 import { tcpSynackRttMeas } from "./rtt.ts";
 import { tcpOowRateLimited, tcpPawsReject } from "./state.ts";
 import { cookieInitSequence } from "./syncookies.ts";
@@ -137,6 +139,8 @@ export class TcpRequestSock {
   lastOowAckTime = 0;
   /** Type of service of the SYN. */
   synTos = 0;
+  /** What answers carry of the SYN's IP options, its source route reversed; null: nothing. Linux: ireq_opt. */
+  ipOptions: IpOptions | null = null;
   /** The route to the peer. */
   dst: Dst | null = null;
   /** Fast Open: the cookie that the SYN-ACK gives; null: none. */
@@ -302,6 +306,12 @@ function tcpOpenreqInit(req: TcpRequestSock, tp: TcpSock, skb: SkBuff, opt: TcpO
   req.sport = view.getUint16(th + TCP_DEST);
   req.boundDevIf = tp.sk.boundDevIf;
   req.synTos = view.getUint8(skb.networkHeader + IP_TOS_AT);
+  req.ipOptions = tcpSaveOptions(tp.st, skb);
+}
+
+/** The IP options that answers to a packet carry. Linux: tcp_v4_save_options(). Borrows `skb`. */
+export function tcpSaveOptions(st: TcpState, skb: SkBuff): IpOptions | null {
+  return (skb.view.getUint8(skb.networkHeader) & 15) === 5 ? null : st.ipv4.optionsSave(skb);
 }
 
 /**
@@ -309,7 +319,8 @@ function tcpOpenreqInit(req: TcpRequestSock, tp: TcpSock, skb: SkBuff, opt: TcpO
  * one SYN would bring six SYN-ACKs to all. Linux: inet_csk_route_req(), which answers unless rp_filter is set.
  */
 export function routeReq(st: TcpState, tp: TcpSock, req: TcpRequestSock): Dst | null {
-  const dst = st.fib.routeOutput(req.daddr, req.saddr, req.boundDevIf, tp.sk.tos & IPTOS_RT_MASK);
+  const to = tcpFirstHop(req.ipOptions, req.daddr);
+  const dst = st.fib.routeOutput(to, req.saddr, req.boundDevIf, tp.sk.tos & IPTOS_RT_MASK);
   if (dst === null && st.fib.errno === ENETUNREACH) st.mib.ip.OutNoRoutes++;
   return req.dst = dst !== null && dst.type === RTN_BROADCAST ? null : dst;
 }
@@ -328,12 +339,15 @@ function finishRequest(
   if (opt.sawTstamp) req.tsOff = st.keys.lastTsOffset;
   let snt = twIsn;
   if (!req.syncookie && twIsn === 0) {
-    // Without cookies the last quarter of the queue is for peers that are known to be alive: nobody is remembered here.
+    // Without cookies the last quarter of the queue is for peers that are known to be alive.
     const backlog = st.sysctl.maxSynBacklog;
-    if (st.sysctl.syncookies === 0 && backlog - tp.requests < backlog >> 2) return false;
+    if (
+      st.sysctl.syncookies === 0 && backlog - tp.requests < backlog >> 2 &&
+      !tcpPeerIsProven(st, req.saddr, req.daddr, dst)
+    ) return false;
     snt = isn;
   }
-  ecnCreateRequest(tp, req, skb);
+  ecnCreateRequest(tp, req, skb, dst);
   if (req.syncookie) {
     snt = cookieInitSequence(tp, req);
     if (!req.tstampOk) req.ecnOk = false;
@@ -344,13 +358,19 @@ function finishRequest(
 }
 
 /** A SYN with ECE and CWR asks for ECN. Linux: tcp_ecn_create_request(). Borrows `skb`. */
-function ecnCreateRequest(tp: TcpSock, req: TcpRequestSock, skb: SkBuff): void {
+function ecnCreateRequest(tp: TcpSock, req: TcpRequestSock, skb: SkBuff, dst: Dst): void {
   const word = skb.view.getInt32(skb.transportHeader + TCP_FLAG_WORD);
   const asks = TCPHDR_ECE | TCPHDR_CWR;
   if ((word >>> 16 & asks) !== asks) return;
   const ect = (req.synTos & INET_ECN_MASK) !== 0;
-  const enabled = tp.st.sysctl.ecn !== 0;
-  req.ecnOk = (enabled && (!ect || (word & RESERVED) !== 0)) || tp.icskCaOps.needsEcn;
+  const enabled = tp.st.sysctl.ecn !== 0 || tcpDstEcn(dst);
+  req.ecnOk = (enabled && (!ect || (word & RESERVED) !== 0)) || tp.icskCaOps.needsEcn || dstNeedsEcn(tp.st, dst);
+}
+
+/** The route's congestion control has no meaning without ECN. Linux: DST_FEATURE_ECN_CA. */
+function dstNeedsEcn(st: TcpState, dst: Dst): boolean {
+  const m = tcpMetricsOf(dst);
+  return m !== null && m.congctl !== "" && st.congestion.get(m.congctl)?.needsEcn === true;
 }
 
 /** The window that the SYN-ACK offers. Linux: tcp_openreq_init_rwin(). */
@@ -358,17 +378,19 @@ export function tcpOpenreqInitRwin(tp: TcpSock, req: TcpRequestSock, dst: Dst): 
   const st = tp.st;
   const space = tcpFullSpace(tp);
   const mss = tcpMssClamp(tp, tcpDstAdvmss(st, dst));
-  selectRwin(tp, req, space, mss - (req.tstampOk ? TCPOLEN_TSTAMP_ALIGNED : 0));
+  selectRwin(tp, req, space, mss - (req.tstampOk ? TCPOLEN_TSTAMP_ALIGNED : 0), dst);
 }
 
 /** The same for a given segment size: of a cookie the SYN's is not known any more. */
-export function selectRwin(tp: TcpSock, req: TcpRequestSock, space: number, mss: number): void {
+export function selectRwin(tp: TcpSock, req: TcpRequestSock, space: number, mss: number, dst: Dst): void {
   const st = tp.st;
   const win = st.initialWindow;
+  const metrics = tcpMetricsOf(dst);
   win.windowClamp = tp.windowClamp;
+  if (win.windowClamp === 0 && metrics !== null) win.windowClamp = metrics.window;
   const locked = (tp.sk.userlocks & SOCK_RCVBUF_LOCK) !== 0;
   if (locked && (win.windowClamp > space || win.windowClamp === 0)) win.windowClamp = space;
-  tcpSelectInitialWindow(st, space, mss, req.wscaleOk, 0, st.socks.limits.rmemMax, win);
+  tcpSelectInitialWindow(st, space, mss, req.wscaleOk, metrics?.initrwnd ?? 0, st.socks.limits.rmemMax, win);
   req.rskRcvWnd = win.rcvWnd;
   req.rskWindowClamp = win.windowClamp;
   req.rcvWscale = win.rcvWscale;

@@ -331,7 +331,8 @@ export function __tcpRetransmitSkb(tp: TcpSock, skb: SkBuff, segs: number): numb
     if (words[c + CB_SEQ] !== tp.sndUna) return EAGAIN;
     room = mss;
   }
-  let len = mss * segs;
+  // Of a super-packet all segments would have the first one's urgent pointer.
+  let len = mss * (tp.sndUna !== tp.sndUp ? 1 : segs);
   if (len > room) len = room - room % mss || room;
   if (skb.len > len) { if (tcpFragment(tp, "rtx", skb, len, mss) !== 0) return ENOMEM; }
   else {

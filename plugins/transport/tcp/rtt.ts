@@ -5,12 +5,13 @@
 import * as ackState from "./ack_state.ts";
 import type { TcpAckState } from "./ack_state.ts";
 import type { TcpRequestSock } from "./request.ts";
+import { tcpRtoMinUs } from "./route_metrics.ts";
 import * as tcpSock from "./tcp_sock.ts";
 import type { TcpSock } from "./tcp_sock.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
 const { FLAG_ACK_MAYBE_DELAYED, FLAG_ACKED, FLAG_SYN_ACKED } = ackState;
-const { TCP_INFINITE_SSTHRESH, TCP_TIMEOUT_FALLBACK, tcpMstampRefresh, tcpTimeStampMs } = tcpSock;
+const { tcpMstampRefresh, tcpTimeStampMs } = tcpSock;
 
 const USEC_PER_JIFFY = 1000;
 
@@ -24,7 +25,7 @@ export function tcpMinRtt(tp: TcpSock): number {
  * and not raised by a round trip that becomes shorter. Linux: tcp_rtt_estimator().
  */
 export function tcpRttEstimator(tp: TcpSock, mrttUs: number): void {
-  const rtoMin = tp.st.sysctl.rtoMinUs;
+  const rtoMin = tcpRtoMinUs(tp);
   let srtt = tp.srttUs;
   if (srtt === 0) {
     srtt = mrttUs << 3;
@@ -156,16 +157,4 @@ export function tcpSynackRttMeas(tp: TcpSock, req: TcpRequestSock | null): void 
   }
   const ss = tp.st.ackState;
   tcpAckUpdateRtt(tp, FLAG_SYN_ACKED, rtt, -1, rtt, ss);
-}
-
-/**
- * A connection begins: without a sample from the handshake (its SYN was sent again) the RTO is 3 seconds, and the
- * threshold that the handshake may have lowered is undone. RFC 6298 section 5.7; Linux: tcp_init_metrics().
- */
-export function tcpInitMetrics(tp: TcpSock): void {
-  tp.sndSsthresh = TCP_INFINITE_SSTHRESH;
-  if (tp.srttUs !== 0) return;
-  tp.rttvarUs = TCP_TIMEOUT_FALLBACK * USEC_PER_JIFFY;
-  tp.mdevUs = tp.mdevMaxUs = tp.rttvarUs;
-  tp.icskRto = TCP_TIMEOUT_FALLBACK;
 }

@@ -17,7 +17,8 @@ export function sipKey(platform: Platform): SipKey {
 
 /**
  * SipHash-2-4 (Aumasson and Bernstein) of `words` 32-bit words, 3 or 4, little-endian, into `out` (low, high). 64-bit
- * arithmetic in pairs of int32: low word `…l`, high word `…h`. Linux: siphash_3u32(), siphash_4u32().
+ * arithmetic in pairs of int32: low word `…l`, high word `…h`; the carry of a sum is the majority of the top bits of the
+ * two terms and of the sum's complement, so that no double and no branch is in it. Linux: siphash_3u32(), siphash_4u32().
  */
 export function siphash(out: Int32Array, key: SipKey, a: number, b: number, c: number, d: number, words: number): void {
   let v0l = key[0] ^ 0x70736575, v0h = key[1] ^ 0x736f6d65;
@@ -41,30 +42,30 @@ export function siphash(out: Int32Array, key: SipKey, a: number, b: number, c: n
     v3l ^= ml;
     v3h ^= mh;
     for (let r = 0; r < rounds; r++) {
-      let low = (v0l >>> 0) + (v1l >>> 0);
-      v0h = (v0h + v1h + (low > 0xffffffff ? 1 : 0)) | 0;
-      v0l = low | 0;
+      let low = (v0l + v1l) | 0;
+      v0h = (v0h + v1h + (((v0l & v1l) | ((v0l | v1l) & ~low)) >>> 31)) | 0;
+      v0l = low;
       let t = (v1l << 13) | (v1h >>> 19);
       v1h = ((v1h << 13) | (v1l >>> 19)) ^ v0h;
       v1l = t ^ v0l;
       t = v0l;
       v0l = v0h;
       v0h = t;
-      low = (v2l >>> 0) + (v3l >>> 0);
-      v2h = (v2h + v3h + (low > 0xffffffff ? 1 : 0)) | 0;
-      v2l = low | 0;
+      low = (v2l + v3l) | 0;
+      v2h = (v2h + v3h + (((v2l & v3l) | ((v2l | v3l) & ~low)) >>> 31)) | 0;
+      v2l = low;
       t = (v3l << 16) | (v3h >>> 16);
       v3h = ((v3h << 16) | (v3l >>> 16)) ^ v2h;
       v3l = t ^ v2l;
-      low = (v0l >>> 0) + (v3l >>> 0);
-      v0h = (v0h + v3h + (low > 0xffffffff ? 1 : 0)) | 0;
-      v0l = low | 0;
+      low = (v0l + v3l) | 0;
+      v0h = (v0h + v3h + (((v0l & v3l) | ((v0l | v3l) & ~low)) >>> 31)) | 0;
+      v0l = low;
       t = (v3l << 21) | (v3h >>> 11);
       v3h = ((v3h << 21) | (v3l >>> 11)) ^ v0h;
       v3l = t ^ v0l;
-      low = (v2l >>> 0) + (v1l >>> 0);
-      v2h = (v2h + v1h + (low > 0xffffffff ? 1 : 0)) | 0;
-      v2l = low | 0;
+      low = (v2l + v1l) | 0;
+      v2h = (v2h + v1h + (((v2l & v1l) | ((v2l | v1l) & ~low)) >>> 31)) | 0;
+      v2l = low;
       t = (v1l << 17) | (v1h >>> 15);
       v1h = ((v1h << 17) | (v1l >>> 15)) ^ v2h;
       v1l = t ^ v2l;

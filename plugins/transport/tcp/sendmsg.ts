@@ -91,7 +91,9 @@ export function tcpSendmsg(st: TcpState, sk: Sock, msg: MsgHdr, flags: number): 
 /** Bytes of one skb: a segment, or of a super-packet as many whole segments as go. Linux: tcp_xmit_size_goal(). */
 function tcpXmitSizeGoal(tp: TcpSock, mss: number): number {
   const dst = tp.sk.dst as Dst | null;
-  if (dst === null || (dst.dev.features & GSO) !== GSO) return mss;
+  // A probe of the path MTU is made of what one write leaves behind it: as large as where super-packets go.
+  const probes = tp.mtup !== null && tp.mtup.enabled;
+  if (dst === null || ((dst.dev.features & GSO) !== GSO && !probes)) return mss;
   const most = tcpBoundToHalfWnd(tp, GSO_MAX_SIZE);
   return Math.max(Math.floor(most / mss), 1) * mss;
 }

@@ -17,6 +17,7 @@ import { tcpFastopenDeferConnect } from "./fastopen_client.ts";
 import { skMemReclaimFinal, skStreamIsWriteable, tcpCheckOom, tcpWmemFreeSkb } from "./memory.ts";
 import { acceptqLen, inetCskReqskQueueRemove } from "./minisocks.ts";
 import { tcpOfoPurge } from "./ofo.ts";
+import { tcpFirstHop } from "./mss.ts";
 import { tcpRequestsPurge } from "./request.ts";
 import * as tcpSock from "./tcp_sock.ts";
 import { tcpSk, TcpSock } from "./tcp_sock.ts";
@@ -183,7 +184,9 @@ function tcpV4Connect(st: TcpState, tp: TcpSock, addr: number, port: number): nu
   if (port < 0 || port > 0xffff) return -ERRNO.EINVAL;
   const sk = tp.sk;
   const daddr = addr !== 0 ? addr : sk.srcAddr !== 0 ? sk.srcAddr : INADDR_LOOPBACK;
-  const dst = st.fib.routeOutput(daddr, sk.srcAddr, sk.boundDevIf, sk.tos & IPTOS_RT_MASK);
+  if (addr === 0 && sk.ipOptions !== null && sk.ipOptions.faddr !== 0) return -ERRNO.EINVAL;
+  const firstHop = tcpFirstHop(sk.ipOptions, daddr);
+  const dst = st.fib.routeOutput(firstHop, sk.srcAddr, sk.boundDevIf, sk.tos & IPTOS_RT_MASK);
   if (dst === null) {
     if (st.fib.errno === -ERRNO.ENETUNREACH) st.mib.ip.OutNoRoutes++;
     return st.fib.errno;
@@ -236,7 +239,7 @@ export function inetListen(st: TcpState, sk: Sock, backlog: number): number {
   // The port is checked again, in the new state: others may have it by SO_REUSEADDR, but only one may listen.
   tcpFastopenListen(tp, backlog);
   tp.acceptQueue = [];
-  tp.acceptFirst = 0;
+  tp.acceptFirst = tp.acceptEnd = 0;
   tp.ackPending = tp.ackQuick = tp.ackPingpong = 0;
   tcpSetState(tp, TCP_LISTEN);
   const err = tcpGetPort(st, tp, tp.bind === null ? 0 : sk.sport);
@@ -415,7 +418,7 @@ function listenStop(tp: TcpSock): void {
     inetChildForget(tcpSk(child));
   }
   tp.acceptQueue = null;
-  tp.acceptFirst = 0;
+  tp.acceptFirst = tp.acceptEnd = 0;
 }
 
 /** A connection that nobody accepted ends with a RST. Linux: inet_child_forget(). */

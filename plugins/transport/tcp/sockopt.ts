@@ -4,11 +4,12 @@
 import * as core from "../../../core/mod.ts";
 import type { Sock } from "../sock/contract.ts";
 import * as sock from "../sock/contract.ts";
-import { tcpSetCongestionControl } from "./cong.ts";
+import { tcpMaxPacingRate, tcpSetCongestionControl } from "./cong.ts";
 import * as contract from "./contract.ts";
 import { tcpFastopenKey, tcpFastopenQueueTune } from "./fastopen.ts";
 import { foOf, TFO_CLIENT_ENABLE } from "./fastopen_sock.ts";
 import { skStreamWriteSpace } from "./memory.ts";
+import { tcpSyncMss } from "./mss.ts";
 import { tcpPushNodelay, tcpPushPendingFrames } from "./output.ts";
 import { tcpCleanupRbuf, tcpDataReady, tcpSetWindowClamp } from "./receive_queue.ts";
 import * as tcpSock from "./tcp_sock.ts";
@@ -18,9 +19,11 @@ import { tcpSpaceFromWin } from "./window.ts";
 
 const { ERRNO } = core;
 const {
+  IP_OPTIONS,
   ipGetsockopt,
   ipSetsockopt,
   SO_KEEPALIVE,
+  SO_MAX_PACING_RATE,
   SO_RCVLOWAT,
   SO_SNDBUF,
   SO_TIMESTAMPING,
@@ -323,11 +326,30 @@ export function tcpGetsockoptString(sk: Sock, level: number, name: number): stri
   return tcpSk(sk).icskCaOps.name;
 }
 
+/** IP_OPTIONS: from here on, and a source route leads elsewhere. Linux: do_ip_setsockopt(). */
+export function tcpSetsockoptBytes(sk: Sock, level: number, name: number, value: Uint8Array): number {
+  if (level !== SOL_IP || name !== IP_OPTIONS) return ENOPROTOOPT;
+  const tp = tcpSk(sk);
+  const options = tp.st.ipv4.optionsGet(value);
+  if (options === null) return EINVAL;
+  sk.ipOptions = options.data.length === 0 ? null : options;
+  sk.dst = null;
+  if (sk.state !== TCP_CLOSE && sk.state !== TCP_LISTEN) tcpSyncMss(tp, tp.pmtuCookie);
+  return 0;
+}
+
+/** IP_OPTIONS as they were given, padded. */
+export function tcpGetsockoptBytes(sk: Sock, level: number, name: number): Uint8Array | number {
+  if (level !== SOL_IP || name !== IP_OPTIONS) return ENOPROTOOPT;
+  return sk.ipOptions === null ? new Uint8Array(0) : tcpSk(sk).st.ipv4.optionsUndo(sk.ipOptions);
+}
+
 /** SOL_SOCKET options that more than a field depends on. */
 export function tcpSockoptChanged(sk: Sock, name: number): void {
   const tp = tcpSk(sk);
   if (name === SO_KEEPALIVE) tcpSetKeepalive(tp, sk.keepopen);
   else if (name === SO_SNDBUF) skStreamWriteSpace(tp);
+  else if (name === SO_MAX_PACING_RATE) tcpMaxPacingRate(tp);
   else if (name === SO_TIMESTAMPING) {
     // Numbers count from here: what was written, or what is not acknowledged yet.
     sk.tskey = (sk.tsflags & SOF_TIMESTAMPING_OPT_ID_TCP) !== 0 ? tp.writeSeq : tp.sndUna;

@@ -10,7 +10,15 @@ import type { SkBuff } from "../../../core/mod.ts";
 import * as header from "./header.ts";
 import { inetCskReqskQueueAdd, tcpV4SynRecvSock } from "./minisocks.ts";
 import { tcpParseOptions } from "./options.ts";
-import { routeReq, selectRwin, tcpRequestAlloc, tcpRequestFree, type TcpRequestSock } from "./request.ts";
+import { tcpDstEcn } from "./route_metrics.ts";
+import {
+  routeReq,
+  selectRwin,
+  tcpRequestAlloc,
+  tcpRequestFree,
+  type TcpRequestSock,
+  tcpSaveOptions,
+} from "./request.ts";
 import { tcpSynackRttMeas } from "./rtt.ts";
 import * as tcpSock from "./tcp_sock.ts";
 import type { TcpSock } from "./tcp_sock.ts";
@@ -151,6 +159,7 @@ export function cookieV4Check(tp: TcpSock, skb: SkBuff): TcpSock | null {
   req.mss = mss;
   req.boundDevIf = tp.sk.boundDevIf;
   req.synTos = view.getUint8(skb.networkHeader + IP_TOS_AT);
+  req.ipOptions = tcpSaveOptions(st, skb);
   const child = decode(st, req, skb) ? makeChild(tp, req, skb) : null;
   tcpRequestFree(st, req);
   return child;
@@ -171,7 +180,7 @@ function decode(st: TcpState, req: TcpRequestSock, skb: SkBuff): boolean {
   const options = opt.rcvTsecr === 0 ? 0 : (opt.rcvTsecr - req.tsOff) | 0;
   req.sackOk = (options & TS_OPT_SACK) !== 0;
   if (req.sackOk && s.sack === 0) return false;
-  req.ecnOk = (options & TS_OPT_ECN) !== 0 && s.ecn !== 0;
+  req.ecnOk = (options & TS_OPT_ECN) !== 0;
   const shift = options & TS_OPT_WSCALE_MASK;
   if (shift === TS_OPT_WSCALE_MASK) return true;
   req.wscaleOk = true;
@@ -182,8 +191,11 @@ function decode(st: TcpState, req: TcpRequestSock, skb: SkBuff): boolean {
 /** Linux: tcp_get_cookie_sock(). Borrows `skb`. */
 function makeChild(tp: TcpSock, req: TcpRequestSock, skb: SkBuff): TcpSock | null {
   const st = tp.st;
-  if (routeReq(st, tp, req) === null) return null;
-  selectRwin(tp, req, tcpFullSpace(tp), req.mss);
+  const dst = routeReq(st, tp, req);
+  if (dst === null) return null;
+  // Linux: cookie_ecn_ok().
+  if (st.sysctl.ecn === 0 && !tcpDstEcn(dst)) req.ecnOk = false;
+  selectRwin(tp, req, tcpFullSpace(tp), req.mss, dst);
   const child = tcpV4SynRecvSock(tp, skb, req);
   if (child === null) return null;
   tcpSynackRttMeas(child, req);

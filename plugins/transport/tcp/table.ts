@@ -3,7 +3,7 @@
  * open addressing with secret keys: a look-up costs the same with one connection and with ten thousand.
  * Linux: struct inet_hashinfo, net/ipv4/inet_hashtables.c.
  */
-import type { Platform } from "../../../core/mod.ts";
+import type { Platform, Timer } from "../../../core/mod.ts";
 import * as sock from "../sock/contract.ts";
 import type { TcpSkLookup } from "./contract.ts";
 import type { TcpRequestSock } from "./request.ts";
@@ -33,6 +33,37 @@ class ListenNode extends HashNode<TcpEntry> {
   group: TcpReuseportGroup | null = null;
 }
 
+/**
+ * The records in TIME-WAIT, in the order of their ends, which is the order in which they came: all last as long. One
+ * timer for all of them: thousands in the wheel would be moved from level to level. Linux: struct inet_timewait_death_row.
+ */
+export class TcpDeathRow {
+  /** The next one to end. */
+  first: TcpTimewaitSock | null = null;
+  /** The last one to end. */
+  last: TcpTimewaitSock | null = null;
+  /** Due when the first one ends, or earlier; null until needed. */
+  timer: Timer | null = null;
+
+  /** Appends. */
+  push(tw: TcpTimewaitSock): void {
+    tw.prev = this.last;
+    if (this.last === null) this.first = tw;
+    else this.last.next = tw;
+    this.last = tw;
+  }
+
+  /** Takes one out; one that is not in it is left alone. */
+  remove(tw: TcpTimewaitSock): void {
+    if (tw.prev === null ? this.first !== tw : tw.prev.next !== tw) return;
+    if (tw.prev === null) this.first = tw.next;
+    else tw.prev.next = tw.next;
+    if (tw.next === null) this.last = tw.prev;
+    else tw.next.prev = tw.prev;
+    tw.next = tw.prev = null;
+  }
+}
+
 // What is known of a port, packed: fastreuse and fastreuseport plus one (2 bits each), owners that bound it themselves.
 const REUSE_SHIFT = 0;
 const REUSEPORT_SHIFT = 2;
@@ -50,6 +81,8 @@ export class TcpTables {
   connections = 0;
   /** TIME-WAIT records. Linux: tcp_death_row.tw_refcount. */
   timewaits = 0;
+  /** The same in the order of their ends, without those in FIN-WAIT-2. */
+  readonly deathRow: TcpDeathRow = new TcpDeathRow();
   /** Requests. */
   requests = 0;
   /** Listeners. */

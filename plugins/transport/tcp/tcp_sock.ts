@@ -254,6 +254,8 @@ export interface TcpMtup {
 export interface TcpPacing {
   /** Earliest time of the next segment, ns of the machine's clock. */
   wstampNs: number;
+  /** When a late timer was made up for, ns: what is sent at that very time goes as if it had been on time. */
+  lateAt: number;
   /** Goes on then. */
   readonly timer: HrTimer;
 }
@@ -498,6 +500,8 @@ export class TcpSock extends TcpSockBase implements TcpCongestionSock {
   declare readonly retransmitTimer: Timer;
   /** Delayed ACK; null until needed. */
   delackTimer: Timer | null = null;
+  /** Keepalive, and the end of FIN-WAIT-2; null until needed. */
+  keepaliveTimer: Timer | null = null;
 
   // ---- counts for TCP_INFO
   /** Segments received. */

@@ -2,7 +2,7 @@
  * What most connections never need, out of the way: flags in one word, and a record that exists only where a value in it is
  * not the usual one. An idle connection without losses has none. Read and written as fields of {@linkcode TcpSockBase}.
  */
-import type { HrTimer, Timer } from "../../../core/mod.ts";
+import type { HrTimer } from "../../../core/mod.ts";
 import type { Sock } from "../sock/contract.ts";
 import type { TcpRequestSock } from "./request.ts";
 import type { TcpMtup, TcpPacing, TcpSock } from "./tcp_sock.ts";
@@ -83,9 +83,11 @@ class TcpCold {
   /** Exponent. */
   icskBackoff = 0;
   /** Connections that wait for accept(): the queue of children; null: no listener. */
-  acceptQueue: Sock[] | null = null;
+  acceptQueue: (Sock | null)[] | null = null;
   /** Place of the first of them in {@linkcode acceptQueue}. */
   acceptFirst = 0;
+  /** Place behind the last one: the array keeps its length, so that it is not cut and grown again and again. */
+  acceptEnd = 0;
   /** listen()'s backlog. */
   maxAckBacklog = 0;
   /** Requests by four-tuple are in the table of connections; how many of this listener. */
@@ -104,8 +106,6 @@ class TcpCold {
   tsqNext: TcpSock | null = null;
   /** Pacing; null: never. */
   pacing: TcpPacing | null = null;
-  /** Keepalive, and the end of FIN-WAIT-2; null until needed. */
-  keepaliveTimer: Timer | null = null;
   /** Probing of larger MTUs; null: never. */
   mtup: TcpMtup | null = null;
   /** See {@linkcode TcpCongestionSock}. */
@@ -444,10 +444,10 @@ export abstract class TcpSockBase extends TcpSockFlags {
   }
 
   /** Connections that wait for accept(): the queue of children; null: no listener. */
-  get acceptQueue(): Sock[] | null {
+  get acceptQueue(): (Sock | null)[] | null {
     return this.cold === null ? null : this.cold.acceptQueue;
   }
-  set acceptQueue(v: Sock[] | null) {
+  set acceptQueue(v: (Sock | null)[] | null) {
     if (this.cold !== null) this.cold.acceptQueue = v;
     else if (v !== null) (this.cold = new TcpCold()).acceptQueue = v;
   }
@@ -459,6 +459,15 @@ export abstract class TcpSockBase extends TcpSockFlags {
   set acceptFirst(v: number) {
     if (this.cold !== null) this.cold.acceptFirst = v;
     else if (v !== 0) (this.cold = new TcpCold()).acceptFirst = v;
+  }
+
+  /** Place behind the last one: the array keeps its length, so that it is not cut and grown again and again. */
+  get acceptEnd(): number {
+    return this.cold === null ? 0 : this.cold.acceptEnd;
+  }
+  set acceptEnd(v: number) {
+    if (this.cold !== null) this.cold.acceptEnd = v;
+    else if (v !== 0) (this.cold = new TcpCold()).acceptEnd = v;
   }
 
   /** listen()'s backlog. */
@@ -540,15 +549,6 @@ export abstract class TcpSockBase extends TcpSockFlags {
   set pacing(v: TcpPacing | null) {
     if (this.cold !== null) this.cold.pacing = v;
     else if (v !== null) (this.cold = new TcpCold()).pacing = v;
-  }
-
-  /** Keepalive, and the end of FIN-WAIT-2; null until needed. */
-  get keepaliveTimer(): Timer | null {
-    return this.cold === null ? null : this.cold.keepaliveTimer;
-  }
-  set keepaliveTimer(v: Timer | null) {
-    if (this.cold !== null) this.cold.keepaliveTimer = v;
-    else if (v !== null) (this.cold = new TcpCold()).keepaliveTimer = v;
   }
 
   /** Probing of larger MTUs; null: never. */

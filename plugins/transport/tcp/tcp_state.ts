@@ -22,6 +22,7 @@ import type { TcpCa } from "./cong.ts";
 import { TcpFastopenNet } from "./fastopen_sock.ts";
 import { TcpOptionsReceived } from "./options.ts";
 import { reno } from "./reno.ts";
+import { TcpMetricsCache } from "./route_metrics.ts";
 import { TcpKeys } from "./secure_seq.ts";
 import type { TcpRequestSock } from "./request.ts";
 import { TcpTables } from "./table.ts";
@@ -261,6 +262,8 @@ export class TcpState {
   readonly sackBlocks: Int32Array = new Int32Array(8);
   /** Secrets. */
   declare readonly keys: TcpKeys;
+  /** What was learnt of peers. */
+  readonly metrics: TcpMetricsCache = new TcpMetricsCache();
   /** Fast Open: its key, and the cookies of servers. */
   readonly fastopen: TcpFastopenNet = new TcpFastopenNet();
   /** Connections, requests, TIME-WAIT, listeners, ports. */

@@ -30,6 +30,7 @@ import { tcpBoundRto, tcpSetRto } from "./rtt.ts";
 import { tcpDone } from "./socket.ts";
 import * as tcpSock from "./tcp_sock.ts";
 import type { TcpSock } from "./tcp_sock.ts";
+import { tcpRtoMinUs } from "./route_metrics.ts";
 import { tcpTimeWait } from "./timewait.ts";
 import { tcpPacingDelay, tcpPacingStop } from "./tsq.ts";
 
@@ -118,7 +119,11 @@ export function tcpResetKeepaliveTimer(tp: TcpSock, len: number): void {
 }
 
 function makeKeepalive(tp: TcpSock): core.Timer {
-  return tp.keepaliveTimer = new Timer(() => tcpKeepaliveTimer(tp), true);
+  return tp.keepaliveTimer = new Timer(onKeepaliveTimer, true, tp);
+}
+
+function onKeepaliveTimer(timer: core.Timer): void {
+  tcpKeepaliveTimer(timer.owner as TcpSock);
 }
 
 /** Disarms it. Linux: tcp_delete_keepalive_timer(). */
@@ -430,7 +435,7 @@ export function tcpScheduleLossProbe(tp: TcpSock, advancingRto: boolean): boolea
   let timeout = TCP_TIMEOUT_INIT;
   if (tp.srttUs !== 0) {
     // With one in flight the peer may delay its ACK.
-    const us = (tp.srttUs >>> 2) + (tp.packetsOut === 1 ? s.rtoMinUs : TCP_TIMEOUT_MIN_US);
+    const us = (tp.srttUs >>> 2) + (tp.packetsOut === 1 ? tcpRtoMinUs(tp) : TCP_TIMEOUT_MIN_US);
     timeout = ((us + 999) / 1000) | 0;
   }
   const rtoUs = advancingRto ? tp.icskRto * 1000 : rtoDeltaUs(tp);

@@ -8,6 +8,7 @@ import * as sock from "../sock/contract.ts";
 import * as contract from "./contract.ts";
 import * as header from "./header.ts";
 import { tcpParseOptions } from "./options.ts";
+import { tcpUpdateMetrics } from "./route_metrics.ts";
 import { tcpDone } from "./socket.ts";
 import { tcpOowRateLimited, tcpPawsReject } from "./state.ts";
 import type { EhashNode, TcpEntry } from "./table.ts";
@@ -51,8 +52,14 @@ export class TcpTimewaitSock {
   declare readonly ehash: EhashNode;
   /** Place among the owners of its port. */
   declare readonly bind: EhashNode;
-  /** Its end. */
-  declare readonly timer: core.Timer;
+  /** Jiffy of its end. */
+  expires = 0;
+  /** Neighbours in the `TcpDeathRow`; both null: alone in it, or not in it. */
+  next: TcpTimewaitSock | null = null;
+  /** See {@linkcode next}. */
+  prev: TcpTimewaitSock | null = null;
+  /** Its end where that is not a TIME-WAIT's length away: FIN-WAIT-2. Null until needed. */
+  timer: core.Timer | null = null;
   /** Local address, int32. */
   saddr = 0;
   /** Local port. */
@@ -96,11 +103,41 @@ export class TcpTimewaitSock {
   /** connect() chose its port. */
   connectBind = false;
 
-  /** An empty one; `onTimer` is called at its end. */
-  constructor(onTimer: (tw: TcpTimewaitSock) => void) {
+  /** An empty one. */
+  constructor() {
     this.ehash = new sock.HashNode<TcpEntry>(this);
     this.bind = new sock.HashNode<TcpEntry>(this);
-    this.timer = new Timer(() => onTimer(this));
+  }
+}
+
+/** TIME-WAIT begins, or begins anew. Linux: inet_twsk_schedule(), inet_twsk_reschedule(). */
+function scheduleTimewait(st: TcpState, tw: TcpTimewaitSock): void {
+  const row = st.tables.deathRow;
+  if (tw.timer !== null) st.machine.delTimer(tw.timer);
+  row.remove(tw);
+  tw.expires = (st.machine.jiffies + TCP_TIMEWAIT_LEN) | 0;
+  row.push(tw);
+  const timer = row.timer ??= new Timer(() => deathRowTimer(st));
+  if (!timer.pending) st.machine.modTimer(timer, TCP_TIMEWAIT_LEN);
+}
+
+/** A record in FIN-WAIT-2 ends in `timeo` jiffies. */
+function scheduleFinWait2(st: TcpState, tw: TcpTimewaitSock, timeo: number): void {
+  tw.timer ??= new Timer(() => inetTwskKill(st, tw));
+  st.machine.modTimer(tw.timer, timeo);
+}
+
+/** Ends the records whose time has come. Linux: tw_timer_handler(). */
+function deathRowTimer(st: TcpState): void {
+  const row = st.tables.deathRow;
+  const now = st.machine.jiffies;
+  for (let tw = row.first; tw !== null; tw = row.first) {
+    const left = (tw.expires - now) | 0;
+    if (left > 0) {
+      st.machine.modTimer(row.timer!, left);
+      return;
+    }
+    inetTwskKill(st, tw);
   }
 }
 
@@ -116,7 +153,7 @@ function nowSeconds(st: TcpState): number {
 export function tcpTimeWait(tp: TcpSock, state: number, timeo: number): void {
   const st = tp.st;
   if (st.tables.timewaits < st.sysctl.maxTwBuckets) {
-    const tw = st.spareTimewaits.pop() ?? new TcpTimewaitSock((t) => inetTwskKill(st, t));
+    const tw = st.spareTimewaits.pop() ?? new TcpTimewaitSock();
     fill(tw, tp, state);
     const rto = (tp.icskRto << 2) - (tp.icskRto >> 1);
     if (timeo < rto) timeo = rto;
@@ -124,8 +161,10 @@ export function tcpTimeWait(tp: TcpSock, state: number, timeo: number): void {
     hashdance(st, tw, tp);
     if (timeo <= KILL_TIME) st.mib.tcpExt.TWKilled++;
     else st.mib.tcpExt.TW++;
-    st.machine.modTimer(tw.timer, timeo);
+    if (state === TCP_TIME_WAIT) scheduleTimewait(st, tw);
+    else scheduleFinWait2(st, tw, timeo);
   } else st.mib.tcpExt.TCPTimeWaitOverflow++;
+  tcpUpdateMetrics(tp);
   tcpDone(tp);
 }
 
@@ -158,11 +197,12 @@ function fill(tw: TcpTimewaitSock, tp: TcpSock, state: number): void {
 function hashdance(st: TcpState, tw: TcpTimewaitSock, tp: TcpSock): void {
   const tables = st.tables;
   if (tp.bind !== null) {
-    tables.addOwner(tw.bind, tw.sport, tw.connectBind);
-    tables.putPort(tp);
+    tables.bound.replace(tp.bind, tw.bind);
+    tp.bind = null;
   }
-  tables.unhash(tp);
-  tables.established.add(tw.ehash, tw.saddr, tw.daddr, (tw.sport << 16) | tw.dport, true);
+  tables.established.replace(tp.ehash!, tw.ehash);
+  tp.ehash = null;
+  tables.connections--;
   tables.timewaits++;
 }
 
@@ -170,6 +210,7 @@ function hashdance(st: TcpState, tw: TcpTimewaitSock, tp: TcpSock): void {
 function inetTwskKill(st: TcpState, tw: TcpTimewaitSock): void {
   const tables = st.tables;
   if (!tw.ehash.linked) return;
+  tables.deathRow.remove(tw);
   tables.established.remove(tw.ehash);
   tables.timewaits--;
   tables.removeOwner(tw.bind, tw.connectBind);
@@ -178,8 +219,11 @@ function inetTwskKill(st: TcpState, tw: TcpTimewaitSock): void {
 
 /** Ends a record before its time. Linux: inet_twsk_deschedule_put(). */
 export function inetTwskDeschedulePut(st: TcpState, tw: TcpTimewaitSock): void {
-  st.machine.delTimer(tw.timer);
+  if (tw.timer !== null) st.machine.delTimer(tw.timer);
   inetTwskKill(st, tw);
+  // Nothing is left to wait for: virtual time does not go on for it.
+  const row = st.tables.deathRow;
+  if (row.first === null && row.timer !== null) st.machine.delTimer(row.timer);
 }
 
 /**
@@ -236,7 +280,7 @@ function finWait2(
     tw.tsRecentStamp = nowSeconds(st);
     tw.tsRecent = st.rxOpt.rcvTsval;
   }
-  st.machine.modTimer(tw.timer, TCP_TIMEWAIT_LEN);
+  scheduleTimewait(st, tw);
   return TCP_TW_ACK;
 }
 
@@ -257,7 +301,7 @@ function timeWait(
       inetTwskDeschedulePut(st, tw);
       return TCP_TW_SUCCESS;
     }
-    if (!rst) st.machine.modTimer(tw.timer, TCP_TIMEWAIT_LEN);
+    if (!rst) scheduleTimewait(st, tw);
     if (opt.sawTstamp) {
       tw.tsRecent = opt.rcvTsval;
       tw.tsRecentStamp = nowSeconds(st);
@@ -273,7 +317,7 @@ function timeWait(
   }
   if (pawsReject) st.mib.tcpExt.PAWSTimewait++;
   if (rst) return TCP_TW_SUCCESS;
-  if (pawsReject || ack) st.machine.modTimer(tw.timer, TCP_TIMEWAIT_LEN);
+  if (pawsReject || ack) scheduleTimewait(st, tw);
   if (!oowAck(st, tw, seq !== endSeq, flags)) return TCP_TW_ACK;
   st.mib.tcpExt.TCPACKSkippedTimeWait++;
   return TCP_TW_SUCCESS;

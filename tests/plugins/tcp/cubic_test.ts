@@ -23,7 +23,7 @@ function lost(wmax: number): FakeCongestionSock {
   return tp;
 }
 
-Deno.test("the window follows C (t - K)^3 + Wmax: concave up to the old window, a plateau, convex beyond it", () => {
+Deno.test("[MAY-18] the window follows C (t - K)^3 + Wmax: concave up to the old window, a plateau, convex beyond it", () => {
   const tp = lost(1000);
   assertEquals(tp.sndCwnd, 700);
   const k = Math.cbrt(300 / 0.4);
@@ -75,6 +75,20 @@ Deno.test("idle time does not count: the curve goes on where it was", () => {
   tp.ops.cwndEvent(tp, 0);
   tp.round(RTT);
   assert(tp.sndCwnd - before < 40, `${before} -> ${tp.sndCwnd}`);
+});
+
+Deno.test("a short connection keeps the least delay alone, and has it when the window is large enough for HyStart", () => {
+  const tp = new FakeCongestionSock(ops());
+  tp.isCwndLimited = false;
+  tp.ack(1, 30_000);
+  tp.ack(1, 20_000);
+  tp.ops.cwndEvent(tp, 0);
+  tp.ack(1, 25_000);
+  assertEquals(tp.icskCaPriv, 20_000);
+  tp.sndCwnd = 16;
+  tp.ack(1, 40_000);
+  const ca = tp.icskCaPriv as Bictcp;
+  assertEquals([ca.delayMin, ca.currRtt, ca.sampleCnt, ca.endSeq], [20_000, 40_000, 1, tp.sndNxt]);
 });
 
 Deno.test("HyStart: a round trip that grows ends slow start", () => {

@@ -169,7 +169,7 @@ Deno.test("a TIME-WAIT record among the entries is told apart", () => {
   using made = new Sockets(1);
   const [tp] = made.list;
   const tables = new TcpTables(virtualPlatform(1));
-  const tw = new TcpTimewaitSock(() => {});
+  const tw = new TcpTimewaitSock();
   tables.established.add(tw.ehash, 1, 2, (80 << 16) | 5, true);
   place(tp, { saddr: 1, sport: 80, daddr: 2, dport: 5, dev: 0, reuseport: false });
   const user = tables.tupleUser(tp, 80);

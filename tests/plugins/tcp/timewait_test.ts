@@ -54,6 +54,34 @@ Deno.test("TIME-WAIT lasts 60 s, and begins anew with the peer's FIN", () => {
   assertEquals(t.flags({ seq, ack, flags: "A" }), ["R"]);
 });
 
+Deno.test("many records end in the order in which they came; one that begins anew is the last, one may end before", () => {
+  using t = new Tun();
+  const lis = t.listen();
+  const begin = (sport: number): [number, number] => {
+    const { fd, synack } = t.accepted(lis, { sport });
+    t.host.sys.close(fd);
+    t.send({ seq: 1001, ack: synack.seq + 2, flags: "FA", sport });
+    return [1002, (synack.seq + 2) | 0];
+  };
+  const made = [];
+  for (let i = 0; i < 5; i++) {
+    made.push(begin(4000 + i));
+    t.after(10_000);
+  }
+  const [seq, ack] = made[0];
+  // The first one begins anew; a RST ends the third.
+  t.send({ seq: seq - 1, ack, flags: "FA", sport: 4000 });
+  t.send({ seq: made[2][0], ack: made[2][1], flags: "R", sport: 4002 });
+  assertEquals(t.counts().timeWait, 4);
+  const left = [];
+  for (let i = 0; i < 7; i++) {
+    t.after(10_000);
+    left.push(t.counts().timeWait);
+  }
+  // 50 s have passed: the others came 40, 20 and 10 s ago.
+  assertEquals(left, [4, 3, 3, 2, 1, 0, 0]);
+});
+
 Deno.test("what comes in TIME-WAIT", () => {
   const run = (what: string, segment: (c: Closing) => Segment, answer: string[], left: number): void => {
     const c = timeWait();

@@ -109,9 +109,13 @@ export class FakeStreams {
       recvmmsg: unsupported,
       shutdown: (fd, how) => call(fd, (e) => this.#shutdown(e, how)),
       poll: (fd) => this.#poll(fds[fd]!),
-      setsockopt: (fd, level, name, value) => call(fd, (e) => (e.options.set(`${level}.${name}`, value), 0)),
+      setsockopt: (fd, level, name, value) => {
+        if (typeof value === "object") return no("ENOPROTOOPT");
+        return call(fd, (e) => (e.options.set(`${level}.${name}`, value), 0));
+      },
       getsockopt: (fd, level, name) => call(fd, (e) => this.#option(e, level, name)),
       getsockoptString: (fd, level, name) => fds[fd]?.options.get(`${level}.${name}`) ?? no("ENOPROTOOPT"),
+      getsockoptBytes: () => no("ENOPROTOOPT"),
       getsockname: (fd, out) => call(fd, (e) => (Object.assign(out, { addr: e.addr, port: e.port }), 0)),
       getpeername: (fd, out) => call(fd, (e) => (Object.assign(out, { addr: e.peerAddr, port: e.peerPort }), 0)),
       close: (fd) =>

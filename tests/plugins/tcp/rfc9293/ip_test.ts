@@ -213,7 +213,9 @@ Deno.test("[MUST-50] segments with IP options are taken, whatever the options ar
     t.send({ seq: 1, ack: 1 }, [], { options });
     const fd = t.host.sys.accept(lis);
     t.send({ seq: 1, ack: 1, flags: "PA" }, [1, 2, 3], { options });
-    assertEquals([t.read(fd, 10), t.tp(fd).mssCache], [3, 1000], what);
+    // What the answers carry of them takes room from each segment.
+    const echoed = what === "record route" || what === "timestamp" ? options.length : 0;
+    assertEquals([t.read(fd, 10), t.tp(fd).mssCache], [3, 1000 - echoed], what);
     t.send({ seq: 4, ack: 1, flags: "FA" }, [], { options });
     assertEquals(t.read(fd, 10), 0, what);
   }
