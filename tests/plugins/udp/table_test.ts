@@ -22,7 +22,7 @@ const chain = (hash: SockHash<UdpSock>, a: number, b: number, c: number): HashNo
 
 Deno.test("the hash table does what a Map of lists does", () => {
   const key = fc.tuple(fc.integer({ min: 0, max: 7 }), fc.integer({ min: 0, max: 3 }), fc.integer({ min: 0, max: 2 }));
-  const step = fc.record({ add: fc.boolean(), front: fc.boolean(), at: fc.nat(63), key });
+  const step = fc.record({ add: fc.boolean(), front: fc.boolean(), at: fc.nat(63), by: fc.nat(63), key });
   fc.assert(fc.property(fc.integer(), fc.array(step, { maxLength: 300 }), (seed, steps) => {
     const hash = new SockHash<UdpSock>(virtualPlatform(seed));
     const nodes = Array.from({ length: 64 }, () => new HashNode({} as UdpSock));
@@ -34,7 +34,15 @@ Deno.test("the hash table does what a Map of lists does", () => {
         for (const list of model.values()) if (list.includes(node)) list.splice(list.indexOf(node), 1);
         continue;
       }
-      if (node.linked) continue;
+      const other = nodes[s.by];
+      if (node.linked) {
+        // A place is handed over: the chain keeps its order.
+        if (other.linked) continue;
+        hash.replace(node, other);
+        for (const list of model.values()) if (list.includes(node)) list[list.indexOf(node)] = other;
+        assert(!node.linked && other.linked);
+        continue;
+      }
       const [a, b, c] = s.key;
       hash.add(node, a, b, c, s.front);
       const list = model.get(`${a},${b},${c}`) ?? [];
