@@ -8,7 +8,10 @@
  *   this made; *probe bandwidth* cycles through eight phases of a round trip each: faster, slower, six steady ones; *probe
  *   RTT* lets the queue run dry for 200 ms where no lower round trip was seen for 10 seconds.
  *
- * Different from Linux: rate limiters on the path are not looked for, and compressed ACKs get no larger window.
+ * - ACKs that come in bursts (Wi-Fi, busy receivers, late timers) leave gaps between them: the window has room for as much
+ *   more as lately came beyond the bandwidth.
+ *
+ * Different from Linux: rate limiters on the path are not looked for.
  */
 import type { Net, Plugin } from "../../../core/mod.ts";
 import {
@@ -41,6 +44,12 @@ const MARGIN = 0.99;
 /** From here on bursts are two packets, not one. Bytes per second. */
 const MIN_TSO_RATE = 150_000;
 const TSO_MAX_BYTES = 0x7fff;
+/** How long what came beyond the bandwidth counts: the larger of two windows of so many round trips. */
+const EXTRA_ROUNDS = 5;
+/** At most what the bandwidth gives in this time, microseconds. */
+const EXTRA_MAX_US = 100_000;
+/** Packets of one burst; a longer one begins anew. */
+const EPOCH_MAX = 0xfffff;
 
 /** What a connection remembers. */
 class BbrState {
@@ -76,6 +85,13 @@ class BbrState {
   restoreCwnd = false;
   idleRestart = false;
   hasSeenRtt = false;
+  /** Most packets that came beyond the bandwidth, in this window and the one before; round trips of this one. */
+  extra = 0;
+  extraBefore = 0;
+  extraRounds = 0;
+  /** The burst at hand: when it began, microseconds int32, and its packets. */
+  epochMstamp = 0;
+  epochAcked = 0;
 }
 
 function stateOf(tp: TcpCongestionSock): BbrState {
@@ -87,7 +103,7 @@ function begin(tp: TcpCongestionSock): BbrState {
   tp.icskCaPriv = ca;
   ca.minRttUs = tp.rttMinUs;
   ca.minRttStamp = jiffies(tp);
-  ca.cycleMstamp = tp.tcpMstamp;
+  ca.cycleMstamp = ca.epochMstamp = tp.tcpMstamp;
   ca.nextRoundDelivered = tp.delivered;
   tp.sndSsthresh = 0x7fffffff;
   initPacing(tp, ca);
@@ -138,11 +154,11 @@ function bdp(ca: BbrState, bw: number, gain: number): number {
   return Math.ceil(bw * ca.minRttUs * gain);
 }
 
-/** Three bursts more than that: one in each host and one on the way; an even number for delayed ACKs. */
-function inflightOf(tp: TcpCongestionSock, ca: BbrState, bw: number, gain: number): number {
+/** Three bursts more than that, and `extra`: one in each host and one on the way; an even number for delayed ACKs. */
+function inflightOf(tp: TcpCongestionSock, ca: BbrState, bw: number, gain: number, extra: number = 0): number {
   const least = tp.pacingRate < MIN_TSO_RATE ? 1 : 2;
   const burst = Math.max(least, Math.trunc(Math.min(tp.pacingRate / 1024, TSO_MAX_BYTES) / tp.mssCache));
-  let cwnd = bdp(ca, bw, gain) + 3 * burst;
+  let cwnd = bdp(ca, bw, gain) + extra + 3 * burst;
   cwnd = (cwnd + 1) & ~1;
   return ca.mode === PROBE_BW && ca.cycle === 0 ? cwnd + 2 : cwnd;
 }
@@ -151,7 +167,8 @@ function inflightOf(tp: TcpCongestionSock, ca: BbrState, bw: number, gain: numbe
 function setCwnd(tp: TcpCongestionSock, ca: BbrState, rs: RateSample, bw: number): void {
   const acked = rs.ackedSacked;
   if (acked !== 0 && !recoveryCwnd(tp, ca, rs)) {
-    const target = inflightOf(tp, ca, bw, ca.cwndGain);
+    const extra = ca.fullBwReached ? Math.min(Math.max(ca.extra, ca.extraBefore), Math.floor(bw * EXTRA_MAX_US)) : 0;
+    const target = inflightOf(tp, ca, bw, ca.cwndGain, extra);
     let cwnd = tp.sndCwnd;
     if (ca.fullBwReached) cwnd = Math.min(cwnd + acked, target);
     else if (cwnd < target || tp.delivered < 10) cwnd += acked;
@@ -204,6 +221,27 @@ function updateBandwidth(tp: TcpCongestionSock, ca: BbrState, rs: RateSample): v
   const at = ca.rounds % BW_ROUNDS;
   if (bw > ca.rates[at] || ca.rateRounds[at] !== ca.rounds) ca.rates[at] = bw;
   ca.rateRounds[at] = ca.rateRound = ca.rounds;
+}
+
+/**
+ * How many packets came beyond what the bandwidth gives, since ACKs were last no faster than it.
+ * BBRUpdateACKAggregation() of draft-cardwell-iccrg-bbr-congestion-control-02.
+ */
+function updateExtra(tp: TcpCongestionSock, ca: BbrState, rs: RateSample): void {
+  const acked = rs.ackedSacked;
+  if (acked <= 0 || rs.delivered < 0 || rs.intervalUs <= 0) return;
+  if (ca.roundStart && ++ca.extraRounds >= EXTRA_ROUNDS) {
+    ca.extraRounds = 0;
+    ca.extraBefore = ca.extra;
+    ca.extra = 0;
+  }
+  let expected = Math.floor(bandwidth(ca) * ((tp.tcpMstamp - ca.epochMstamp) >>> 0));
+  if (ca.epochAcked <= expected || ca.epochAcked + acked >= EPOCH_MAX) {
+    ca.epochAcked = expected = 0;
+    ca.epochMstamp = tp.tcpMstamp;
+  }
+  ca.epochAcked += acked;
+  ca.extra = Math.max(ca.extra, Math.min(ca.epochAcked - expected, tp.sndCwnd));
 }
 
 /** BBRCheckFullPipe(). */
@@ -299,6 +337,7 @@ function setGains(ca: BbrState): void {
 function congControl(tp: TcpCongestionSock, _ack: number, _flag: number, rs: RateSample): void {
   const ca = stateOf(tp);
   updateBandwidth(tp, ca, rs);
+  updateExtra(tp, ca, rs);
   if (ca.mode === PROBE_BW && phaseIsOver(tp, ca, rs)) nextPhase(tp, ca);
   checkFull(ca, rs);
   checkDrain(tp, ca);
@@ -335,7 +374,8 @@ export function bbrOps(): TcpCongestionInit {
       if (event !== CA_EVENT_TX_START || inFlight(tp) > 0) return;
       const ca = stateOf(tp);
       ca.idleRestart = true;
-      ca.cycleMstamp = tp.tcpMstamp;
+      ca.cycleMstamp = ca.epochMstamp = tp.tcpMstamp;
+      ca.epochAcked = 0;
       // After a pause there is no queue to drain and none to probe.
       if (ca.mode === PROBE_BW) tp.pacingRate = pacingOf(tp, bandwidth(ca), 1);
     },

@@ -9,12 +9,16 @@ const MBIT = 1e6;
 const RATE = 20 * MBIT;
 const DELAY_MS = 10;
 
-/** Sends for `seconds` through a link that loses `loss`; what arrived in the last half, bits per second; and the round trip. */
+/**
+ * Sends for `seconds` through a link that loses `loss`; what arrived in the last half, bits per second, and the round trip.
+ * `burstUsecs`: in that half the peer takes packets, and so answers, only so often.
+ */
 function run(
   name: string,
   plugin: (() => Plugin) | null,
   loss: number,
   seconds: number,
+  burstUsecs: number = 0,
 ): { rate: number; rttMs: number } {
   using t = twoHosts({ seed: 5, wire: { delayNs: DELAY_MS * 1e6, loss, rateBps: RATE } });
   for (const host of [t.a, t.b]) {
@@ -28,6 +32,8 @@ function run(
     for (let i = 0; i < until * 100; i++) t.machine.advance(10e6);
   };
   step(seconds / 2);
+  // The round trip without them is known by now.
+  if (burstUsecs > 0) t.wire.ends[1]!.setCoalesce({ rxUsecs: burstUsecs });
   const half = server.received;
   step(seconds / 2);
   const tp = tcpSk(t.a.sys.sock(client.fd)!);
@@ -46,6 +52,11 @@ Deno.test("bbr: losses that are no congestion cost it little, where they stop Re
   const other = run("reno", null, 0.01, 6);
   assert(rate > 0.75 * RATE, `${rate / MBIT} Mbit/s`);
   assert(rate > 2 * other.rate, `${rate / MBIT} and ${other.rate / MBIT} Mbit/s`);
+});
+
+Deno.test("bbr: ACKs that come in bursts, every three round trips, leave the link full", () => {
+  const { rate } = run("bbr", bbr, 0, 6, 60_000);
+  assert(rate > 0.85 * RATE, `${rate / MBIT} Mbit/s`);
 });
 
 Deno.test("bbr: after 10 s without a shorter round trip it drains the link for 200 ms, and goes on", () => {
