@@ -7,6 +7,7 @@ import type { Wire } from "./wire.ts";
 
 export type { NicQueue, NicRing } from "./queue.ts";
 export type { Nic, NicTracepoints } from "./state.ts";
+export type { Rss } from "./rss.ts";
 export type { Wire } from "./wire.ts";
 export { RSS_INDIR_SIZE, RSS_KEY_LEN, RSS_MICROSOFT_KEY, toeplitz } from "./rss.ts";
 

@@ -73,7 +73,7 @@ export class Rss {
   /** Hash of the frame that was classified last; 0: it has none and belongs to queue 0. */
   hash = 0;
   /** Its entry of the table, -1: none. */
-  entry = -1;
+  entry: number = -1;
   /** The user chose the table: it stays when the number of queues changes. Linux: netif_is_rxfh_configured(). */
   configured = false;
   readonly #machine: Machine;

@@ -166,7 +166,14 @@ Deno.test("segmentation shares the payload: nothing but headers is copied, and t
   const payload = new Random("share").bytes(20000);
   const skb = superPacket(t, packet({ flags: "A", options: TSTAMP }, new Uint8Array(0)), payload, 1448, 0, []);
   let charged = skb.truesize;
-  skb.owner = { wfree: (n) => void (charged -= n), rfree: () => {}, error: () => {}, mark: 0, priority: 0, txQueue: -1 };
+  skb.owner = {
+    wfree: (n) => void (charged -= n),
+    rfree: () => {},
+    error: () => {},
+    mark: 0,
+    priority: 0,
+    txQueue: -1,
+  };
   skb.destructor = 1;
   const before = t.machine.ledger.total("cpu");
   let list = tcpGsoSegment(skb);
