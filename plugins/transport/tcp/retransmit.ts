@@ -379,8 +379,9 @@ export function tcpRetransmitSkb(tp: TcpSock, skb: SkBuff, segs: number): number
   const c = tp.st.cb;
   const pcount = words[c + CB_PCOUNT];
   if (err === 0) {
+    // Undoing takes the mark of loss from it, not the one of its retransmission: at a timeout it is in flight once still.
+    if ((words[c + CB_FLAGS] & TCPCB_SACKED_RETRANS) === 0) tp.retransOut += pcount;
     words[c + CB_FLAGS] |= TCPCB_RETRANS;
-    tp.retransOut += pcount;
   }
   if (tp.retransStamp === 0) tp.retransStamp = stampMs(tp, words[c + CB_MSTAMP]);
   if (tp.undoRetrans < 0) tp.undoRetrans = 0;

@@ -332,6 +332,23 @@ Deno.test("an echoed timestamp from before the repetition undoes it at once. RFC
   t.send({ seq: 1, flags: "R", options: ts(4, val) });
 });
 
+Deno.test("after an undo a second timeout counts the head's retransmission once", () => {
+  using s = new Sender();
+  const { tp } = s;
+  s.write(12);
+  s.ack(1);
+  s.after(500);
+  assertEquals([tp.icskCaState, tp.frto, tp.retransOut], [LOSS, true, 1]);
+  // F-RTO: what was sent once is SACKed, so the timeout was not needed.
+  s.ack(1, [3, 4]);
+  assertEquals([tp.icskCaState, tp.lostOut, tp.retransOut], [DISORDER, 0, 1]);
+  s.after(3000);
+  assertEquals([tp.icskCaState, tp.retransOut], [LOSS, 1]);
+  scoreboard(tp);
+  s.ack(tp.packetsOut + 1);
+  assertEquals([tp.packetsOut, tp.retransOut], [0, 0]);
+});
+
 Deno.test("whatever a peer SACKs and acknowledges, the counters are the sums of the tags", () => {
   const block = fc.tuple(fc.integer({ min: -2, max: 40 }), fc.integer({ min: 1, max: 12 }));
   const step = fc.record({
