@@ -260,7 +260,8 @@ export class Net extends Registry {
     const ops = kind === null ? null : this.qdiscs.get(mq ? this.defaultQdisc : kind);
     if (ops === undefined) {
       const kinds = [...this.qdiscs.keys()].join(", ");
-      throw new TypeError(`Cannot set qdisc of ${dev.name}: no kind "${kind}"; there are ${kinds}`);
+      const why = kind === "mq" ? `"mq" wants several transmit queues` : `no kind "${kind}"`;
+      throw new TypeError(`Cannot set qdisc of ${dev.name}: ${why}; there are ${kinds}`);
     }
     return this.machine.batch(() => {
       const each = mq || ops === null || dev.txq.length === 1;

@@ -95,7 +95,8 @@ function steer(peer: Nic, tx: NicRing, i: number): NicQueue | null {
   const q = rss.choose(queues, tx.slab[i]!.view, tx.words[d + DESC_ADDR], tx.words[d + DESC_LEN], more);
   if (q < 0) return null;
   const rx = queues[q].rx;
-  rx.hash[rx.nextToDevice & rx.mask] = rss.hash;
+  // In a full ring that is the descriptor of a frame that waits there.
+  if (rx.nextToDevice !== rx.nextToUse) rx.hash[rx.nextToDevice & rx.mask] = rss.hash;
   return queues[q];
 }
 
