@@ -354,6 +354,19 @@ Deno.test("a leak names who allocated it and who held it last", () => {
   assertEquals(machine.skbs.faults(), []);
 });
 
+Deno.test("past the first allocations one place in 64 is noted, or all", () => {
+  for (const [sites, noted] of [[100, 100 + 2], [Infinity, 228]]) {
+    const machine = new TestMachine();
+    machine.skbs.sites = sites;
+    const skbs = Array.from({ length: 228 }, () => forgetful(machine));
+    const places = machine.skbs.faults().map((f) => f.site);
+    assertEquals(places.filter((p) => p.startsWith("forgetful (core/skb_test.ts:")).length, noted);
+    assertEquals(places.filter((p) => p === "not noted: set machine.skbs.sites to Infinity").length, 228 - noted);
+    for (const skb of skbs) skb.consume();
+    assertEquals(machine.skbs.faults(), []);
+  }
+});
+
 Deno.test("a double free is caught where it happens, and does no harm", () => {
   const machine = new TestMachine();
   const skb = forgetful(machine);
