@@ -5,7 +5,7 @@
  *     deno task test [PATH...] [--filter TEXT] [--sanitize] [--serial] [-- flags for deno test]
  *
  * Tests run file by file in parallel, except those under tests/oracle: these make network namespaces, mostly wait for
- * kernel timers, and run afterwards in two processes of half the files each. A test counts once, however many steps it
+ * kernel timers, and run afterwards, three files at a time. A test counts once, however many steps it
  * has. A run that ends without a summary (the types do not check, a module cannot be loaded, the process dies) counts as
  * one failure.
  */
@@ -17,6 +17,8 @@ export interface Counts {
 }
 
 const ORACLE = "tests/oracle";
+/** Its files that run at a time. */
+const LANES = 3;
 // deno-lint-ignore no-control-regex
 const ANSI = /\x1b\[[0-9;]*m/g;
 const SUMMARY =
@@ -58,16 +60,26 @@ async function drain(from: ReadableStream<Uint8Array>, to: Sink, late: boolean):
   return text;
 }
 
+function colors(): Record<string, string> {
+  return Deno.stdout.isTerminal() && !Deno.noColor ? { FORCE_COLOR: "1" } : { NO_COLOR: "1" };
+}
+
+/** Whether the types of all of it hold: once, as each process would check the same modules again. */
+async function typesHold(paths: readonly string[]): Promise<boolean> {
+  const files = paths.filter((path) => /\.[cm]?[jt]sx?$/.test(path) || isDirectory(path));
+  if (files.length === 0) return true;
+  const args = ["check", "--quiet", ...files];
+  const { success } = await new Deno.Command(Deno.execPath(), { args, stdin: "null", env: colors() }).spawn().status;
+  return success;
+}
+
 async function denoTest(args: string[], late = false): Promise<Counts> {
-  const env: Record<string, string> = {};
-  if (Deno.stdout.isTerminal() && !Deno.noColor) env["FORCE_COLOR"] = "1";
-  else env["NO_COLOR"] = "1";
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["test", "--allow-all", "--permit-no-files", ...args],
+    args: ["test", "--allow-all", "--permit-no-files", "--no-check", ...args],
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
-    env,
+    env: colors(),
   }).spawn();
   const [out, , status] = await Promise.all([
     drain(child.stdout, Deno.stdout, late),
@@ -89,14 +101,23 @@ function isDirectory(path: string): boolean {
   }
 }
 
-/** The test files of a folder in two halves, every other file in each; a file stays alone. */
-function lanes(paths: readonly string[]): string[][] {
-  const files = paths.flatMap((path) => {
+/** The test files of folders, in order; a file stays itself. */
+function filesOf(paths: readonly string[]): string[] {
+  return paths.flatMap((path) => {
     if (!isDirectory(path)) return [path];
     const names = [...Deno.readDirSync(path)].map((e) => e.name).filter((name) => name.endsWith("_test.ts"));
     return names.sort().map((name) => `${path}/${name}`);
   });
-  return [0, 1].map((lane) => files.filter((_, i) => i % 2 === lane)).filter((lane) => lane.length > 0);
+}
+
+/** Each file in a process of its own, `n` at a time. */
+async function eachAlone(files: readonly string[], flags: readonly string[], n: number): Promise<Counts[]> {
+  const all: Counts[] = [];
+  const rest = files.values();
+  await Promise.all(Array.from({ length: n }, async () => {
+    for (const file of rest) all.push(await denoTest([...flags, file], true));
+  }));
+  return all;
 }
 
 /** Runs the tests and prints the last line; the result is the exit code. */
@@ -127,11 +148,12 @@ export async function main(argv: string[]): Promise<number> {
     total.failed += c.failed;
     total.skipped += c.skipped;
   };
-  if (rest.length > 0) {
-    add(await denoTest([...(serial ? [] : ["--parallel"]), `--ignore=${ORACLE}`, ...flags, ...rest]));
+  if (!await typesHold(flags.includes("--no-check") ? [] : [...rest, ...oracle])) total.failed++;
+  else {
+    const parallel = serial ? [] : ["--parallel"];
+    if (rest.length > 0) add(await denoTest([...parallel, `--ignore=${ORACLE}`, ...flags, ...rest]));
+    for (const counts of await eachAlone(filesOf(oracle), flags, serial ? 1 : LANES)) add(counts);
   }
-  const runs = serial ? [oracle].filter((o) => o.length > 0) : lanes(oracle);
-  for (const counts of await Promise.all(runs.map((lane, i) => denoTest([...flags, ...lane], i > 0)))) add(counts);
   console.log(format(total));
   return total.failed === 0 ? 0 : 1;
 }
