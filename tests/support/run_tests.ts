@@ -4,10 +4,10 @@
  *
  *     deno task test [PATH...] [--filter TEXT] [--sanitize] [--serial] [-- flags for deno test]
  *
- * Tests run file by file in parallel, except those under tests/oracle: these make network namespaces, mostly wait for
- * kernel timers, and run afterwards, three files at a time. A test counts once, however many steps it
- * has. A run that ends without a summary (the types do not check, a module cannot be loaded, the process dies) counts as
- * one failure.
+ * Types are checked once, for all. Then tests run in parallel; small files share isolates. Those under tests/oracle make
+ * network namespaces, mostly wait for kernel timers, and run afterwards, three files at a time. A test counts once,
+ * however many steps it has. A run that ends without a summary (the types do not hold, a module cannot be loaded, the
+ * process dies) counts as one failure.
  */
 
 export interface Counts {
@@ -19,6 +19,12 @@ export interface Counts {
 const ORACLE = "tests/oracle";
 /** Its files that run at a time. */
 const LANES = 3;
+/** Files that share an isolate, as many as {@linkcode SHARE}: one for each, with cold code, took twice the time. */
+const SHARED = /^tests\/(core|contracts|plugins)\//;
+const SHARE = 20;
+/** But not those: they measure what code takes that has seen nothing else, or wait for long. */
+const ALONE =
+  /\/(dns\/hostile|http\/stack|lab\/labs|lab\/scale|node\/portable|relay\/relay|tap\/tap|udp\/path)_test\.ts$/;
 // deno-lint-ignore no-control-regex
 const ANSI = /\x1b\[[0-9;]*m/g;
 const SUMMARY =
@@ -75,7 +81,7 @@ async function typesHold(paths: readonly string[]): Promise<boolean> {
 
 async function denoTest(args: string[], late = false): Promise<Counts> {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["test", "--allow-all", "--permit-no-files", "--no-check", ...args],
+    args: ["test", "--allow-all", "--permit-no-files", "--no-check", ...args.filter((arg) => arg !== "--no-check")],
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
@@ -101,13 +107,33 @@ function isDirectory(path: string): boolean {
   }
 }
 
-/** The test files of folders, in order; a file stays itself. */
+/** The test files of folders and of those inside, in order; a file stays itself. */
 function filesOf(paths: readonly string[]): string[] {
   return paths.flatMap((path) => {
     if (!isDirectory(path)) return [path];
-    const names = [...Deno.readDirSync(path)].map((e) => e.name).filter((name) => name.endsWith("_test.ts"));
-    return names.sort().map((name) => `${path}/${name}`);
+    const entries = [...Deno.readDirSync(path)].sort((a, b) => a.name < b.name ? -1 : 1);
+    return entries.flatMap(({ name, isDirectory }) => {
+      if (isDirectory) return name.startsWith(".") ? [] : filesOf([`${path}/${name}`]);
+      return name.endsWith("_test.ts") ? [`${path}/${name}`] : [];
+    });
   });
+}
+
+/**
+ * What `deno test` shall load for these files: those of {@linkcode SHARED} by modules in `dir` that import
+ * {@linkcode SHARE} of them, the others themselves.
+ */
+function modulesOf(files: readonly string[], dir: string): string[] {
+  const shared = files.filter((file) => SHARED.test(file) && !ALONE.test(file));
+  if (shared.length < 2) return [...files];
+  const n = Math.ceil(shared.length / SHARE);
+  const modules = Array.from({ length: n }, (_, i) => {
+    const some = shared.filter((_, at) => at % n === i);
+    const path = `${dir}/group_${i + 1}_test.ts`;
+    Deno.writeTextFileSync(path, some.map((file) => `import "file://${Deno.realPathSync(file)}";\n`).join(""));
+    return path;
+  });
+  return [...files.filter((file) => !shared.includes(file)), ...modules];
 }
 
 /** Each file in a process of its own, `n` at a time. */
@@ -151,7 +177,13 @@ export async function main(argv: string[]): Promise<number> {
   if (!await typesHold(flags.includes("--no-check") ? [] : [...rest, ...oracle])) total.failed++;
   else {
     const parallel = serial ? [] : ["--parallel"];
-    if (rest.length > 0) add(await denoTest([...parallel, `--ignore=${ORACLE}`, ...flags, ...rest]));
+    const files = filesOf(rest).filter((file) => !file.startsWith(`${ORACLE}/`));
+    const dir = Deno.makeTempDirSync();
+    try {
+      if (files.length > 0) add(await denoTest([...parallel, ...flags, ...modulesOf(files, dir)]));
+    } finally {
+      Deno.removeSync(dir, { recursive: true });
+    }
     for (const counts of await eachAlone(filesOf(oracle), flags, serial ? 1 : LANES)) add(counts);
   }
   console.log(format(total));

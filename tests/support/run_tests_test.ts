@@ -44,3 +44,36 @@ Deno.test("failures, skips and type errors reach the last line and the exit code
     await Deno.remove(dir, { recursive: true });
   }
 });
+
+Deno.test("files that share an isolate are all run, and a failure is found in its file", async () => {
+  const dir = await Deno.makeTempDir();
+  const run = async (...args: string[]) => {
+    args.push("--no-check");
+    const { code, stdout } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "--allow-all", "--no-check", new URL("./run_tests.ts", import.meta.url).pathname, ...args],
+      cwd: dir,
+      stderr: "null",
+    }).output();
+    const text = new TextDecoder().decode(stdout);
+    return { code, text, last: text.trimEnd().split("\n").at(-1) };
+  };
+  try {
+    await Deno.mkdir(`${dir}/tests/core`, { recursive: true });
+    await Deno.mkdir(`${dir}/tests/oracle`);
+    for (let i = 1; i <= 25; i++) {
+      await Deno.writeTextFile(`${dir}/tests/core/f${i}_test.ts`, `Deno.test("core ${i}", () => {});`);
+    }
+    await Deno.writeTextFile(`${dir}/tests/alone_test.ts`, `Deno.test("alone", () => {});`);
+    await Deno.writeTextFile(`${dir}/tests/oracle/a_test.ts`, `Deno.test("oracle", () => {});`);
+    const all = await run();
+    assertEquals([all.code, all.last], [0, "27 passed, 0 failed, 0 skipped"]);
+    assertEquals((await run("tests/core/f3_test.ts", "--serial")).last, "1 passed, 0 failed, 0 skipped");
+    assertEquals((await run("tests/core", "--filter", "core 2")).last, "7 passed, 0 failed, 0 skipped");
+    await Deno.writeTextFile(`${dir}/tests/core/f7_test.ts`, `Deno.test("core 7", () => { throw new Error("x"); });`);
+    const bad = await run("tests/core");
+    assertEquals([bad.code, bad.last], [1, "24 passed, 1 failed, 0 skipped"]);
+    assertEquals(/core 7 => .*tests\/core\/f7_test\.ts/.test(bad.text), true, bad.text);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
