@@ -9,6 +9,7 @@
  * however many steps it has. A run that ends without a summary (the types do not hold, a module cannot be loaded, the
  * process dies) counts as one failure.
  */
+import { pathToFileURL } from "node:url";
 
 export interface Counts {
   passed: number;
@@ -113,8 +114,9 @@ function filesOf(paths: readonly string[]): string[] {
     if (!isDirectory(path)) return [path];
     const entries = [...Deno.readDirSync(path)].sort((a, b) => a.name < b.name ? -1 : 1);
     return entries.flatMap(({ name, isDirectory }) => {
-      if (isDirectory) return name.startsWith(".") ? [] : filesOf([`${path}/${name}`]);
-      return name.endsWith("_test.ts") ? [`${path}/${name}`] : [];
+      const inside = path === "." ? name : `${path}/${name}`;
+      if (isDirectory) return name.startsWith(".") || name === "node_modules" ? [] : filesOf([inside]);
+      return name.endsWith("_test.ts") ? [inside] : [];
     });
   });
 }
@@ -130,7 +132,7 @@ function modulesOf(files: readonly string[], dir: string): string[] {
   const modules = Array.from({ length: n }, (_, i) => {
     const some = shared.filter((_, at) => at % n === i);
     const path = `${dir}/group_${i + 1}_test.ts`;
-    Deno.writeTextFileSync(path, some.map((file) => `import "file://${Deno.realPathSync(file)}";\n`).join(""));
+    Deno.writeTextFileSync(path, some.map((file) => `import "${pathToFileURL(file)}";\n`).join(""));
     return path;
   });
   return [...files.filter((file) => !shared.includes(file)), ...modules];

@@ -46,7 +46,8 @@ Deno.test("failures, skips and type errors reach the last line and the exit code
 });
 
 Deno.test("files that share an isolate are all run, and a failure is found in its file", async () => {
-  const dir = await Deno.makeTempDir();
+  // The signs have a meaning in URLs.
+  const dir = await Deno.makeTempDir({ prefix: "a b#c%d" });
   const run = async (...args: string[]) => {
     args.push("--no-check");
     const { code, stdout } = await new Deno.Command(Deno.execPath(), {
@@ -67,6 +68,8 @@ Deno.test("files that share an isolate are all run, and a failure is found in it
     await Deno.writeTextFile(`${dir}/tests/oracle/a_test.ts`, `Deno.test("oracle", () => {});`);
     const all = await run();
     assertEquals([all.code, all.last], [0, "27 passed, 0 failed, 0 skipped"]);
+    assertEquals((await run(".")).last, all.last);
+    assertEquals((await run("tests/nothing_test.ts")).last, "0 passed, 1 failed, 0 skipped");
     assertEquals((await run("tests/core/f3_test.ts", "--serial")).last, "1 passed, 0 failed, 0 skipped");
     assertEquals((await run("tests/core", "--filter", "core 2")).last, "7 passed, 0 failed, 0 skipped");
     await Deno.writeTextFile(`${dir}/tests/core/f7_test.ts`, `Deno.test("core 7", () => { throw new Error("x"); });`);
