@@ -15,10 +15,11 @@ import {
 import type { SkBuff } from "./sk_buff.ts";
 import * as skBuff from "./sk_buff.ts";
 import * as skbCopy from "./skb_copy.ts";
-import { netifReceiveSkb } from "./receive.ts";
+import * as receive from "./receive.ts";
 import { DROP } from "./drop_reason.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { netifReceiveSkb } = receive;
 const { CHECKSUM_PARTIAL } = skBuff;
 const { skbChecksumHelp } = skbCopy;
 

@@ -7,9 +7,10 @@ import type { SkBuff } from "./sk_buff.ts";
 import type { Cpu } from "./softirq.ts";
 import * as dropReason from "./drop_reason.ts";
 import * as eventBus from "./event_bus.ts";
-import { guarded, runTaps } from "./plugin.ts";
+import * as plugin from "./plugin.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { guarded, runTaps } = plugin;
 const { DROP } = dropReason;
 const { G_NET, TP_NETIF_RECEIVE_SKB, TP_NETIF_RX } = eventBus;
 

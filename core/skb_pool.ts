@@ -11,19 +11,10 @@ import type { PagePool, Slab } from "./page_pool.ts";
 import * as pagePool from "./page_pool.ts";
 import { SkBuff } from "./sk_buff.ts";
 import * as skBuff from "./sk_buff.ts";
-import {
-  copyBits,
-  cowHead,
-  linearize,
-  pskbCopy,
-  pullTail,
-  skbClone,
-  skbCopy,
-  skbPadTo,
-  trimFrags,
-} from "./skb_copy.ts";
+import * as skbCopyModule from "./skb_copy.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { copyBits, cowHead, linearize, pskbCopy, pullTail, skbClone, skbCopy, skbPadTo, trimFrags } = skbCopyModule;
 const { G_SKB, TP_CONSUME_SKB } = eventBus;
 const { SLOT_BUFFER, SLOT_LARGE, SLOT_SIZE, slotClass } = pagePool;
 const { DESTRUCTOR_NONE, MAX_SKB_FRAGS, SKB_CB_WORDS } = skBuff;

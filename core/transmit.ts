@@ -8,12 +8,14 @@ import * as softirq from "./softirq.ts";
 import { SkbQueue, type SkBuff } from "./sk_buff.ts";
 import * as skBuff from "./sk_buff.ts";
 import { IFF_UP, NETDEV_TX_BUSY, NETDEV_TX_OK, type NetDevice } from "./net_device.ts";
-import { runTaps } from "./plugin.ts";
-import { validateXmit } from "./offload.ts";
+import * as plugin from "./plugin.ts";
+import * as offload from "./offload.ts";
 import * as dropReason from "./drop_reason.ts";
 import * as eventBus from "./event_bus.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { runTaps } = plugin;
+const { validateXmit } = offload;
 const { NET_TX_SOFTIRQ, raiseSoftirq } = softirq;
 const { CHECKSUM_PARTIAL } = skBuff;
 const { DROP } = dropReason;

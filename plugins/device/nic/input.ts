@@ -5,10 +5,11 @@
  */
 import type { Napi, NetDevice, SkbPool, SkBuff } from "../../../core/mod.ts";
 import * as core from "../../../core/mod.ts";
-import { nicCleanTx } from "./output.ts";
+import * as output from "./output.ts";
 import { NIC_CSUM, NIC_GSO, NIC_JUMBO, type NicQueue, type NicRing } from "./queue.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { nicCleanTx } = output;
 const {
   CHECKSUM_PARTIAL,
   CHECKSUM_UNNECESSARY,

@@ -6,11 +6,13 @@
 import { DescRing, type EventBus, type IrqLine, type Machine, Napi, type NetDevice } from "../../../core/mod.ts";
 import * as core from "../../../core/mod.ts";
 import type { NicQueueStats } from "./contract.ts";
-import { nicPoll, nicTakeFrame } from "./input.ts";
-import { nicCleanTx } from "./output.ts";
+import * as input from "./input.ts";
+import * as output from "./output.ts";
 import type { Nic, NicTracepoints } from "./state.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { nicPoll, nicTakeFrame } = input;
+const { nicCleanTx } = output;
 const { DESC_PAGE, DROP, NET_SKB_PAD, SLOT_BUFFER, SLOT_LARGE, SLOT_SIZE } = core;
 
 /** Bytes of a receive buffer behind its headroom: a frame of MTU 1500 fits in one. */

@@ -6,12 +6,15 @@
 import type { Machine } from "../../../core/mod.ts";
 import * as core from "../../../core/mod.ts";
 import type { Impair, WireCounters, WireOptions } from "./contract.ts";
-import { dmaGather, dmaReceive, dmaTransfer } from "./dma.ts";
-import { checkLine, Line, type LineOptions } from "./line.ts";
+import * as dma from "./dma.ts";
+import { Line, type LineOptions } from "./line.ts";
+import * as line from "./line.ts";
 import type { NicQueue } from "./queue.ts";
 import type { Nic } from "./state.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { dmaGather, dmaReceive, dmaTransfer } = dma;
+const { checkLine } = line;
 const { G_NAPI } = core;
 
 /** A cable with two ends. There is a link while both NICs are plugged and up, and the wire itself is. */

@@ -10,10 +10,12 @@ import * as inetHeader from "../inet/header.ts";
 import * as neigh from "../neigh/contract.ts";
 import * as fib from "./contract.ts";
 import type { RtDst } from "./dst.ts";
-import { addrType, fibLookup, type FibState, newInput, newOutput } from "./state.ts";
+import type { FibState } from "./state.ts";
+import * as state from "./state.ts";
 import type { FibInfo } from "./table.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { addrType, fibLookup, newInput, newOutput } = state;
 const { G_IP } = core;
 const { inDevGet, RT_SCOPE_LINK } = devinet;
 const { isLbcast, isMulticast, isZeronet } = inetHeader;

@@ -12,12 +12,17 @@ import type { Dst } from "../fib/contract.ts";
 import * as fib from "../fib/contract.ts";
 import * as ipv4 from "./contract.ts";
 import * as ipv4Header from "./header.ts";
-import { ipForward } from "./forward.ts";
-import { acceptsSourceRoute, hasSourceRoute, ipOptionsCompile, ipOptionsRcvSrr } from "./options.ts";
-import { ipDefrag } from "./reassembly.ts";
-import { ipcbClear, type Ipv4State } from "./state.ts";
+import * as forward from "./forward.ts";
+import * as options from "./options.ts";
+import * as reassembly from "./reassembly.ts";
+import type { Ipv4State } from "./state.ts";
+import * as state from "./state.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { ipForward } = forward;
+const { acceptsSourceRoute, hasSourceRoute, ipOptionsCompile, ipOptionsRcvSrr } = options;
+const { ipDefrag } = reassembly;
+const { ipcbClear } = state;
 const { DROP, G_IP, IFF_LOOPBACK, PACKET_BROADCAST, PACKET_HOST, PACKET_LOOPBACK, PACKET_MULTICAST, PACKET_OTHERHOST } =
   core;
 const { NF_INET_LOCAL_IN, NF_INET_PRE_ROUTING } = netfilter;

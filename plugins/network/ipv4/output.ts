@@ -15,11 +15,15 @@ import * as fib from "../fib/contract.ts";
 import type { IpCork, IpOptions } from "./contract.ts";
 import * as ipv4 from "./contract.ts";
 import * as ipv4Header from "./header.ts";
-import { ipDoFragment, ipFragment } from "./fragment.ts";
-import { ipOptionsBuild } from "./options.ts";
-import { ipcbClear, type Ipv4State } from "./state.ts";
+import * as fragment from "./fragment.ts";
+import * as options from "./options.ts";
+import type { Ipv4State } from "./state.ts";
+import * as state from "./state.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { ipDoFragment, ipFragment } = fragment;
+const { ipOptionsBuild } = options;
+const { ipcbClear } = state;
 const {
   CHECKSUM_NONE,
   CHECKSUM_UNNECESSARY,

@@ -3,9 +3,10 @@ import type { SkBuff } from "../../../core/mod.ts";
 import * as core from "../../../core/mod.ts";
 import * as neigh from "./contract.ts";
 import type { NeighEntry, NeighState } from "./table.ts";
-import { neighEventSend } from "./state.ts";
+import * as state from "./state.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { neighEventSend } = state;
 const { devQueueXmit, DROP, ERRNO, G_LINK, NET_XMIT_SUCCESS } = core;
 const { NUD_CONNECTED } = neigh;
 

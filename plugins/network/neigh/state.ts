@@ -23,7 +23,10 @@ import {
   NUD_STALE,
 } from "./contract.ts";
 import type { NeighEntry, NeighState } from "./table.ts";
-import { ipToString } from "../inet/header.ts";
+import * as header from "../inet/header.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { ipToString } = header;
 
 /** The shortest time between two probes, ms. */
 const MIN_RETRANS = 10;

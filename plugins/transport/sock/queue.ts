@@ -6,9 +6,11 @@
 import type { SkBuff } from "../../../core/mod.ts";
 import * as core from "../../../core/mod.ts";
 import { type MsgHdr, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, RCV_SHUTDOWN, SEND_SHUTDOWN } from "./contract.ts";
-import { skbSetOwnerR, type Sock } from "./contract.ts";
+import type { Sock } from "./contract.ts";
+import * as contract from "./contract.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { skbSetOwnerR } = contract;
 const { copyToUser, DROP } = core;
 
 /**

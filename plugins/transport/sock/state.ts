@@ -10,7 +10,6 @@ import {
   AF_INET,
   type ProtoOps,
   type ProtoSw,
-  skWriteSpace,
   type Sock,
   SOCK_BINDPORT_LOCK,
   SOCK_CONNECT_BIND,
@@ -18,10 +17,13 @@ import {
   type SockLimits,
   TCP_CLOSE,
 } from "./contract.ts";
-import { ipMcDropSocket } from "./ip_options.ts";
+import * as contract from "./contract.ts";
+import * as ipOptions from "./ip_options.ts";
 import { NO_ERRORS, SockBase } from "./sock_base.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { skWriteSpace } = contract;
+const { ipMcDropSocket } = ipOptions;
 const { DROP, ERRNO, G_SOCK } = core;
 const { IP_PMTUDISC_WANT } = ipv4;
 

@@ -11,13 +11,14 @@
 import type { SkBuff } from "../../../core/mod.ts";
 import * as core from "../../../core/mod.ts";
 import * as output from "./output.ts";
-import { tcpMetricsOf } from "./route_metrics.ts";
+import * as routeMetrics from "./route_metrics.ts";
 import type { TcpSock } from "./tcp_sock.ts";
 import * as tcpSock from "./tcp_sock.ts";
 import * as ofo from "./ofo.ts";
 import * as win from "./window.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { tcpMetricsOf } = routeMetrics;
 const { HrTimer } = core;
 const { tcpSendAck, tcpSendDelayedAck } = output;
 const { __tcpSelectWindow } = win;

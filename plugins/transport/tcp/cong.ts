@@ -13,8 +13,8 @@ import type { RateSample, TcpCongestionSock } from "./contract.ts";
 import * as ackState from "./ack_state.ts";
 import type { TcpAckState } from "./ack_state.ts";
 import * as renoCc from "./reno.ts";
-import { tcpCwndReduction } from "./recovery.ts";
-import { tcpCaDstLocked } from "./route_metrics.ts";
+import * as recovery from "./recovery.ts";
+import * as routeMetrics from "./route_metrics.ts";
 import type { TcpSock } from "./tcp_sock.ts";
 import type { TcpState } from "./tcp_state.ts";
 
@@ -29,6 +29,8 @@ export {
 } from "./reno.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { tcpCwndReduction } = recovery;
+const { tcpCaDstLocked } = routeMetrics;
 const { ERRNO, G_SOCK } = core;
 const { FLAG_DATA_ACKED, FLAG_FORWARD_PROGRESS } = ackState;
 const { nothing, reno, tcpRenoSsthresh } = renoCc;

@@ -9,11 +9,29 @@ import * as inet from "../../network/inet/contract.ts";
 import * as ipv4 from "../../network/ipv4/contract.ts";
 import * as sock from "../sock/contract.ts";
 import * as contract from "./contract.ts";
-import { tcpSendSynData } from "./fastopen_client.ts";
-import { skForcedMemSchedule, skMemCharge } from "./memory.ts";
-import { tcpCurrentMss, tcpDstAdvmss, tcpFirstHop, tcpMssClamp, tcpMtupInit, tcpSkRoute, tcpSyncMss } from "./mss.ts";
-import { tcpSynackOptionsSize, tcpSynackOptionsWrite } from "./options_write.ts";
-import {
+import * as fastopenClient from "./fastopen_client.ts";
+import * as memory from "./memory.ts";
+import * as mss from "./mss.ts";
+import * as optionsWrite from "./options_write.ts";
+import * as output from "./output.ts";
+import * as receiveQueue from "./receive_queue.ts";
+import type { TcpRequestSock } from "./request.ts";
+import * as retransmit from "./retransmit.ts";
+import * as routeMetrics from "./route_metrics.ts";
+import * as socket from "./socket.ts";
+import * as syncookies from "./syncookies.ts";
+import type { TcpSock } from "./tcp_sock.ts";
+import * as tcpSock from "./tcp_sock.ts";
+import type { TcpState } from "./tcp_state.ts";
+import * as timer from "./timer.ts";
+import * as window from "./window.ts";
+
+// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { tcpSendSynData } = fastopenClient;
+const { skForcedMemSchedule, skMemCharge } = memory;
+const { tcpCurrentMss, tcpDstAdvmss, tcpFirstHop, tcpMssClamp, tcpMtupInit, tcpSkRoute, tcpSyncMss } = mss;
+const { tcpSynackOptionsSize, tcpSynackOptionsWrite } = optionsWrite;
+const {
   __tcpPushPendingFrames,
   __tcpTransmitSkb,
   tcpAddWriteQueueTail,
@@ -21,20 +39,14 @@ import {
   tcpRtxQueue,
   tcpSendCheck,
   tcpWndEnd,
-} from "./output.ts";
-import { tcpInitializeRcvMss } from "./receive_queue.ts";
-import type { TcpRequestSock } from "./request.ts";
-import { tcpFragment, tcpSetSkbTsoSegs } from "./retransmit.ts";
-import { tcpCaDstInit, tcpDstEcn, tcpMetricsOf, tcpRtoMinUs } from "./route_metrics.ts";
-import { tcpWriteQueuePurge } from "./socket.ts";
-import { cookieInitTimestamp } from "./syncookies.ts";
-import type { TcpSock } from "./tcp_sock.ts";
-import * as tcpSock from "./tcp_sock.ts";
-import type { TcpState } from "./tcp_state.ts";
-import { tcpClampProbe0ToUserTimeout, tcpDelackTimerOf, tcpProbe0When, tcpResetXmitTimer } from "./timer.ts";
-import { tcpFullSpace, tcpSelectInitialWindow } from "./window.ts";
-
-// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+} = output;
+const { tcpInitializeRcvMss } = receiveQueue;
+const { tcpFragment, tcpSetSkbTsoSegs } = retransmit;
+const { tcpCaDstInit, tcpDstEcn, tcpMetricsOf, tcpRtoMinUs } = routeMetrics;
+const { tcpWriteQueuePurge } = socket;
+const { cookieInitTimestamp } = syncookies;
+const { tcpClampProbe0ToUserTimeout, tcpDelackTimerOf, tcpProbe0When, tcpResetXmitTimer } = timer;
+const { tcpFullSpace, tcpSelectInitialWindow } = window;
 const { ERRNO, G_SOCK, NET_SKB_PAD, NET_XMIT_CN, skbTruesize } = core;
 const { IPPROTO_TCP } = inet;
 const { IP_PMTUDISC_DO, IP_PMTUDISC_WANT } = ipv4;

@@ -21,11 +21,11 @@
 import type { Net, Plugin } from "../../../core/mod.ts";
 import { INET, type SnmpMib } from "../../network/inet/contract.ts";
 import * as contract from "./contract.ts";
-import { TCP, type TcpCongestionInit, type TcpCongestionSock, tcpRegisterCongestionControl } from "./contract.ts";
+import { TCP, type TcpCongestionInit, type TcpCongestionSock } from "./contract.ts";
 import * as reno from "./reno.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
-const { CA_EVENT_TX_START, TCP_CA_LOSS } = contract;
+const { CA_EVENT_TX_START, TCP_CA_LOSS, tcpRegisterCongestionControl } = contract;
 const { tcpCongAvoidAi, tcpIsCwndLimited, tcpSlowStart } = reno;
 
 /** Unit of the fractions below. Linux: BICTCP_BETA_SCALE. */

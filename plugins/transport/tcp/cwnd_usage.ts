@@ -3,13 +3,15 @@
  * idle starts again. And what the time goes by with, for TCP_INFO. Linux: tcp_cwnd_validate(), tcp_cwnd_restart(),
  * tcp_chrono_start(), net/ipv4/tcp_output.c.
  */
-import { tcpCaEvent } from "./cong.ts";
+import * as cong from "./cong.ts";
 import * as contract from "./contract.ts";
-import { tcpInitCwnd } from "./route_metrics.ts";
+import * as routeMetrics from "./route_metrics.ts";
 import type { TcpSock } from "./tcp_sock.ts";
 import * as tcpSock from "./tcp_sock.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { tcpCaEvent } = cong;
+const { tcpInitCwnd } = routeMetrics;
 const { CA_EVENT_CWND_RESTART, TCP_CA_CWR, TCP_CA_OPEN, TCP_CA_RECOVERY, TCP_CLOSE_WAIT, TCP_ESTABLISHED } = contract;
 const {
   before,

@@ -4,20 +4,29 @@
 import type { SkBuff } from "../../../core/mod.ts";
 import type { Sock } from "../sock/contract.ts";
 import * as sock from "../sock/contract.ts";
-import { tcpCongInherit } from "./cong.ts";
+import * as cong from "./cong.ts";
 import * as contract from "./contract.ts";
 import * as header from "./header.ts";
-import { tcpRcvStateProcess } from "./input.ts";
-import { tcpDstAdvmss, tcpFirstHop, tcpMssClamp, tcpSyncMss } from "./mss.ts";
-import { tcpInitializeRcvMss } from "./receive_queue.ts";
-import { tcpListendrop, type TcpRequestSock } from "./request.ts";
-import { tcpCaDstInit } from "./route_metrics.ts";
-import { inetChildForget, tcpNewSock, tcpSetState } from "./socket.ts";
+import * as input from "./input.ts";
+import * as mss from "./mss.ts";
+import * as receiveQueue from "./receive_queue.ts";
+import type { TcpRequestSock } from "./request.ts";
+import * as request from "./request.ts";
+import * as routeMetrics from "./route_metrics.ts";
+import * as socket from "./socket.ts";
 import * as tcpSock from "./tcp_sock.ts";
 import type { TcpSock } from "./tcp_sock.ts";
-import { tcpResetKeepaliveTimer } from "./timer.ts";
+import * as timer from "./timer.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { tcpCongInherit } = cong;
+const { tcpRcvStateProcess } = input;
+const { tcpDstAdvmss, tcpFirstHop, tcpMssClamp, tcpSyncMss } = mss;
+const { tcpInitializeRcvMss } = receiveQueue;
+const { tcpListendrop } = request;
+const { tcpCaDstInit } = routeMetrics;
+const { inetChildForget, tcpNewSock, tcpSetState } = socket;
+const { tcpResetKeepaliveTimer } = timer;
 const { skDataReady } = sock;
 const { TCP_LISTEN, TCP_SYN_RECV } = contract;
 const { TCP_HLEN, TCP_WINDOW, TCPOLEN_TSTAMP_ALIGNED } = header;

@@ -3,15 +3,17 @@
  * larger path MTUs. RFC 9293 section 3.7.1, RFC 6691, RFC 1191, RFC 4821.
  * Linux: tcp_sync_mss(), tcp_current_mss(), net/ipv4/tcp_output.c.
  */
-import { tcpMetricsOf } from "./route_metrics.ts";
+import * as routeMetrics from "./route_metrics.ts";
 import * as tcpState from "./tcp_sock.ts";
 import type { TcpMtup, TcpSock } from "./tcp_sock.ts";
 import type { TcpState } from "./tcp_state.ts";
 import type { Dst } from "../../network/fib/contract.ts";
 import type { IpOptions } from "../../network/ipv4/contract.ts";
-import { tcpEstablishedOptionsSize } from "./options_write.ts";
+import * as optionsWrite from "./options_write.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { tcpMetricsOf } = routeMetrics;
+const { tcpEstablishedOptionsSize } = optionsWrite;
 const { TCP_MSS_DEFAULT } = tcpState;
 
 const IP_HLEN = 20;

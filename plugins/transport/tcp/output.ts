@@ -12,35 +12,45 @@ import type { Dst } from "../../network/fib/contract.ts";
 import * as inet from "../../network/inet/contract.ts";
 import * as ipv4 from "../../network/ipv4/contract.ts";
 import * as sock from "../sock/contract.ts";
-import { tcpRearmRto } from "./ack.ts";
-import { tcpCompressedAckSent, tcpDecQuickackMode } from "./ack_send.ts";
-import { tcpCaEvent } from "./cong.ts";
+import * as ack from "./ack.ts";
+import * as ackSend from "./ack_send.ts";
+import * as cong from "./cong.ts";
 import * as contract from "./contract.ts";
-import { tcpChronoStart, tcpChronoStop, tcpCwndValidate, tcpInCwndReduction } from "./cwnd_usage.ts";
-import { tcpCheckSpace } from "./memory.ts";
-import { tcpAdvertiseMss, tcpCurrentMss, tcpSkRoute } from "./mss.ts";
-import { tcpMtuProbe } from "./mtu_probe.ts";
-import {
-  tcpEstablishedOptionsSize,
-  tcpEstablishedOptionsWrite,
-  tcpSynOptionsSize,
-  tcpSynOptionsWrite,
-} from "./options_write.ts";
-import { tcpRateSkbSent } from "./rate.ts";
-import { tcpEnterCwr } from "./recovery.ts";
-import { tcpFragment, tcpGrowSkb, tcpSetSkbTsoSegs } from "./retransmit.ts";
+import * as cwndUsage from "./cwnd_usage.ts";
+import * as memory from "./memory.ts";
+import * as mss from "./mss.ts";
+import * as mtuProbe from "./mtu_probe.ts";
+import * as optionsWrite from "./options_write.ts";
+import * as rate from "./rate.ts";
+import * as recovery from "./recovery.ts";
+import * as retransmit from "./retransmit.ts";
 import { SkbRing } from "./skb_ring.ts";
 import type { TcpSock } from "./tcp_sock.ts";
 import * as tcpSock from "./tcp_sock.ts";
-import { tcpProbe0Base, tcpResetXmitTimer, tcpScheduleLossProbe } from "./timer.ts";
-import { tcpPacingCheck, tcpPacingRate, tcpPacingSent, tcpSmallQueueCheck } from "./tsq.ts";
-import { tcpSelectWindow } from "./window.ts";
-import { tcpTxSent } from "./tx_status.ts";
+import * as timer from "./timer.ts";
+import * as tsq from "./tsq.ts";
+import * as window from "./window.ts";
+import * as txStatus from "./tx_status.ts";
 
 export * from "./control.ts";
 export * from "./cwnd_usage.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { tcpRearmRto } = ack;
+const { tcpCompressedAckSent, tcpDecQuickackMode } = ackSend;
+const { tcpCaEvent } = cong;
+const { tcpChronoStart, tcpChronoStop, tcpCwndValidate, tcpInCwndReduction } = cwndUsage;
+const { tcpCheckSpace } = memory;
+const { tcpAdvertiseMss, tcpCurrentMss, tcpSkRoute } = mss;
+const { tcpMtuProbe } = mtuProbe;
+const { tcpEstablishedOptionsSize, tcpEstablishedOptionsWrite, tcpSynOptionsSize, tcpSynOptionsWrite } = optionsWrite;
+const { tcpRateSkbSent } = rate;
+const { tcpEnterCwr } = recovery;
+const { tcpFragment, tcpGrowSkb, tcpSetSkbTsoSegs } = retransmit;
+const { tcpProbe0Base, tcpResetXmitTimer, tcpScheduleLossProbe } = timer;
+const { tcpPacingCheck, tcpPacingRate, tcpPacingSent, tcpSmallQueueCheck } = tsq;
+const { tcpSelectWindow } = window;
+const { tcpTxSent } = txStatus;
 const {
   CHECKSUM_NONE,
   CHECKSUM_PARTIAL,

@@ -7,21 +7,27 @@
  * `rackRetransStart` and `rackRetransEnd`, mostly in order as well. SACKed runs are jumped over.
  */
 import type { SkBuff } from "../../../core/mod.ts";
-import { tcpRearmRto } from "./ack.ts";
+import * as ack from "./ack.ts";
 import * as ackState from "./ack_state.ts";
 import type { TcpAckState } from "./ack_state.ts";
 import * as cong from "./cong.ts";
 import { TCP_CA_CWR, TCP_CA_RECOVERY } from "./contract.ts";
 import * as recovery from "./recovery.ts";
-import { tcpXmitRetransmitQueue } from "./retransmit.ts";
-import { tcpMinRtt } from "./rtt.ts";
-import { tcpSackRunEnd } from "./sack.ts";
+import * as retransmit from "./retransmit.ts";
+import * as rtt from "./rtt.ts";
+import * as sack from "./sack.ts";
 import * as tcpSock from "./tcp_sock.ts";
 import type { TcpSock } from "./tcp_sock.ts";
-import { tcpResetXmitTimer } from "./timer.ts";
-import { tcpTryKeepOpen } from "./undo.ts";
+import * as timer from "./timer.ts";
+import * as undo from "./undo.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { tcpRearmRto } = ack;
+const { tcpXmitRetransmitQueue } = retransmit;
+const { tcpMinRtt } = rtt;
+const { tcpSackRunEnd } = sack;
+const { tcpResetXmitTimer } = timer;
+const { tcpTryKeepOpen } = undo;
 const { FLAG_DATA_SACKED, FLAG_DSACK_TLP, FLAG_NOT_DUP, FLAG_SND_UNA_ADVANCED } = ackState;
 const { tcpSetCaState } = cong;
 const { tcpCwndReduction, tcpEndCwndReduction, tcpEnterRecovery, tcpInitCwndReduction, tcpMarkSkbLost } = recovery;

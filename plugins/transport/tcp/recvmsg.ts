@@ -6,16 +6,18 @@ import * as core from "../../../core/mod.ts";
 import type { MsgHdr, Sock } from "../sock/contract.ts";
 import * as sock from "../sock/contract.ts";
 import * as contract from "./contract.ts";
-import { tcpCleanupRbuf, tcpRcvSpaceAdjust } from "./receive_queue.ts";
+import * as receiveQueue from "./receive_queue.ts";
 import * as tcpSock from "./tcp_sock.ts";
-import { tcpSk, type TcpSock } from "./tcp_sock.ts";
+import type { TcpSock } from "./tcp_sock.ts";
 import type { TcpState } from "./tcp_state.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { tcpCleanupRbuf, tcpRcvSpaceAdjust } = receiveQueue;
 const { ERRNO, G_SOCK } = core;
 const { ipRecvError, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_TRUNC, RCV_SHUTDOWN, skbCopyDatagramMsg, sockError } = sock;
 const { TCP_CLOSE, TCP_LISTEN } = contract;
-const { before, CB_FLAGS, CB_SEQ, tcpFastPathCheck, TCPHDR_FIN, TCPHDR_SYN, TCP_URG_READ, TCP_URG_VALID } = tcpSock;
+const { before, CB_FLAGS, CB_SEQ, tcpFastPathCheck, TCPHDR_FIN, TCPHDR_SYN, TCP_URG_READ, TCP_URG_VALID, tcpSk } =
+  tcpSock;
 
 const EAGAIN = -ERRNO.EAGAIN;
 const ENOTCONN = -ERRNO.ENOTCONN;

@@ -5,11 +5,12 @@
 import * as ackState from "./ack_state.ts";
 import type { TcpAckState } from "./ack_state.ts";
 import type { TcpRequestSock } from "./request.ts";
-import { tcpRtoMinUs } from "./route_metrics.ts";
+import * as routeMetrics from "./route_metrics.ts";
 import * as tcpSock from "./tcp_sock.ts";
 import type { TcpSock } from "./tcp_sock.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { tcpRtoMinUs } = routeMetrics;
 const { FLAG_ACK_MAYBE_DELAYED, FLAG_ACKED, FLAG_SYN_ACKED } = ackState;
 const { tcpMstampRefresh, tcpTimeStampMs } = tcpSock;
 

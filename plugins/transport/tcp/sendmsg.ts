@@ -7,31 +7,25 @@ import type { Dst } from "../../network/fib/contract.ts";
 import type { MsgHdr, Sock } from "../sock/contract.ts";
 import * as sock from "../sock/contract.ts";
 import * as contract from "./contract.ts";
-import { tcpSlowStartAfterIdleCheck } from "./cwnd_usage.ts";
-import { tcpSendmsgFastopen } from "./fastopen_client.ts";
-import {
-  skForcedMemSchedule,
-  skMemCharge,
-  skStreamMemoryFree,
-  skWmemSchedule,
-  tcpWmemFreeSkb,
-  tcpWmemSchedule,
-} from "./memory.ts";
-import { tcpBoundToHalfWnd, tcpCurrentMss } from "./mss.ts";
-import {
-  __tcpPushPendingFrames,
-  tcpAddWriteQueueTail,
-  tcpForcedPush,
-  tcpMarkPush,
-  tcpPush,
-  tcpPushOne,
-} from "./output.ts";
+import * as cwndUsage from "./cwnd_usage.ts";
+import * as fastopenClient from "./fastopen_client.ts";
+import * as memory from "./memory.ts";
+import * as mss from "./mss.ts";
+import * as output from "./output.ts";
 import * as tcpSock from "./tcp_sock.ts";
-import { tcpSk, type TcpSock } from "./tcp_sock.ts";
+import type { TcpSock } from "./tcp_sock.ts";
 import type { TcpState } from "./tcp_state.ts";
-import { tcpTxCopied, tcpTxNote } from "./tx_status.ts";
+import * as txStatus from "./tx_status.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { tcpSlowStartAfterIdleCheck } = cwndUsage;
+const { tcpSendmsgFastopen } = fastopenClient;
+const { skForcedMemSchedule, skMemCharge, skStreamMemoryFree, skWmemSchedule, tcpWmemFreeSkb, tcpWmemSchedule } =
+  memory;
+const { tcpBoundToHalfWnd, tcpCurrentMss } = mss;
+const { __tcpPushPendingFrames, tcpAddWriteQueueTail, tcpForcedPush, tcpMarkPush, tcpPush, tcpPushOne } = output;
+const { tcpSk } = tcpSock;
+const { tcpTxCopied, tcpTxNote } = txStatus;
 const { copyFromUser, ERRNO, G_SOCK, MAX_SKB_FRAGS, NET_SKB_PAD, NETIF_F_HW_CSUM, NETIF_F_SG, NETIF_F_TSO } = core;
 const { skbTruesize, SLOT_LARGE, SLOT_SIZE } = core;
 const { MSG_EOR, MSG_FASTOPEN, MSG_MORE, MSG_OOB, MSG_ZEROCOPY, SEND_SHUTDOWN, sockError } = sock;

@@ -7,28 +7,43 @@ import type { Dst } from "../../network/fib/contract.ts";
 import * as fib from "../../network/fib/contract.ts";
 import type { Sock } from "../sock/contract.ts";
 import * as sock from "../sock/contract.ts";
-import { tcpGetPort, tcpHashConnect } from "./bind.ts";
-import { tcpCleanupCongestionControl } from "./cong.ts";
+import * as bind from "./bind.ts";
+import * as cong from "./cong.ts";
 import type { TcpCa } from "./cong.ts";
 import * as contract from "./contract.ts";
-import { tcpConnect, tcpSendActiveReset, tcpSendFin } from "./control.ts";
-import { tcpFastopenListen, tcpFastopenRemove } from "./fastopen.ts";
-import { tcpFastopenDeferConnect } from "./fastopen_client.ts";
-import { skMemReclaimFinal, skStreamIsWriteable, tcpCheckOom, tcpWmemFreeSkb } from "./memory.ts";
-import { acceptqLen, inetCskReqskQueueRemove } from "./minisocks.ts";
-import { tcpOfoPurge } from "./ofo.ts";
-import { tcpFirstHop } from "./mss.ts";
-import { tcpRequestsPurge } from "./request.ts";
+import * as control from "./control.ts";
+import * as fastopen from "./fastopen.ts";
+import * as fastopenClient from "./fastopen_client.ts";
+import * as memory from "./memory.ts";
+import * as minisocks from "./minisocks.ts";
+import * as ofo from "./ofo.ts";
+import * as mss from "./mss.ts";
+import * as request from "./request.ts";
 import * as tcpSock from "./tcp_sock.ts";
-import { tcpSk, TcpSock } from "./tcp_sock.ts";
+import { TcpSock } from "./tcp_sock.ts";
 import type { TcpState } from "./tcp_state.ts";
-import { tcpClearXmitTimers, tcpDeleteKeepaliveTimer, tcpResetKeepaliveTimer, tcpWriteTimer } from "./timer.ts";
-import { tcpTimeWait } from "./timewait.ts";
-import { tcpPacingStop } from "./tsq.ts";
-import { tcpTxPurge } from "./tx_status.ts";
-import { tcpReceiveWindow } from "./window.ts";
+import * as timer from "./timer.ts";
+import * as timewait from "./timewait.ts";
+import * as tsq from "./tsq.ts";
+import * as txStatus from "./tx_status.ts";
+import * as window from "./window.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { tcpGetPort, tcpHashConnect } = bind;
+const { tcpCleanupCongestionControl } = cong;
+const { tcpConnect, tcpSendActiveReset, tcpSendFin } = control;
+const { tcpFastopenListen, tcpFastopenRemove } = fastopen;
+const { tcpFastopenDeferConnect } = fastopenClient;
+const { skMemReclaimFinal, skStreamIsWriteable, tcpCheckOom, tcpWmemFreeSkb } = memory;
+const { acceptqLen, inetCskReqskQueueRemove } = minisocks;
+const { tcpOfoPurge } = ofo;
+const { tcpFirstHop } = mss;
+const { tcpRequestsPurge } = request;
+const { tcpClearXmitTimers, tcpDeleteKeepaliveTimer, tcpResetKeepaliveTimer, tcpWriteTimer } = timer;
+const { tcpTimeWait } = timewait;
+const { tcpPacingStop } = tsq;
+const { tcpTxPurge } = txStatus;
+const { tcpReceiveWindow } = window;
 const { DROP, ERRNO, G_SOCK } = core;
 const { RTN_BROADCAST, RTN_LOCAL, RTN_MULTICAST } = fib;
 const {
@@ -72,6 +87,7 @@ const {
   TCP_TIMEOUT_INIT,
   TCP_TIMEWAIT_LEN,
   TCPHDR_FIN,
+  tcpSk,
 } = tcpSock;
 
 const BOTH = RCV_SHUTDOWN | SEND_SHUTDOWN;

@@ -7,34 +7,43 @@
  * earlier: a timer that fires too soon looks at `icskTimeout` and goes on. So that arming for each segment costs nothing.
  */
 import * as core from "../../../core/mod.ts";
-import { tcpRearmRto } from "./ack.ts";
-import { tcpSackCompressSendAck } from "./ack_send.ts";
+import * as ack from "./ack.ts";
+import * as ackSend from "./ack_send.ts";
 import * as contract from "./contract.ts";
-import { tcpFastopenSynackTimer } from "./fastopen.ts";
-import { tcpFastopenActiveDisable } from "./fastopen_client.ts";
-import { tcpDoneWithError } from "./input.ts";
-import { tcpCheckOom } from "./memory.ts";
-import { tcpCurrentMss, tcpMssToMtu, tcpMtup, tcpMtuToMss, tcpSyncMss } from "./mss.ts";
-import {
-  tcpSendAck,
-  tcpSendActiveReset,
-  tcpSendProbe0,
-  tcpSndWndTest,
-  tcpWriteWakeup,
-  tcpWriteXmitMss,
-} from "./output.ts";
-import { tcpRackReoTimeout } from "./rack.ts";
-import { tcpEnterLoss } from "./recovery.ts";
-import { __tcpRetransmitSkb, tcpFragment, tcpRetransmitSkb } from "./retransmit.ts";
-import { tcpBoundRto, tcpSetRto } from "./rtt.ts";
-import { tcpDone } from "./socket.ts";
+import * as fastopen from "./fastopen.ts";
+import * as fastopenClient from "./fastopen_client.ts";
+import * as input from "./input.ts";
+import * as memory from "./memory.ts";
+import * as mss from "./mss.ts";
+import * as output from "./output.ts";
+import * as rack from "./rack.ts";
+import * as recovery from "./recovery.ts";
+import * as retransmit from "./retransmit.ts";
+import * as rtt from "./rtt.ts";
+import * as socket from "./socket.ts";
 import * as tcpSock from "./tcp_sock.ts";
 import type { TcpSock } from "./tcp_sock.ts";
-import { tcpRtoMinUs } from "./route_metrics.ts";
-import { tcpTimeWait } from "./timewait.ts";
-import { tcpPacingDelay, tcpPacingStop } from "./tsq.ts";
+import * as routeMetrics from "./route_metrics.ts";
+import * as timewait from "./timewait.ts";
+import * as tsq from "./tsq.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { tcpRearmRto } = ack;
+const { tcpSackCompressSendAck } = ackSend;
+const { tcpFastopenSynackTimer } = fastopen;
+const { tcpFastopenActiveDisable } = fastopenClient;
+const { tcpDoneWithError } = input;
+const { tcpCheckOom } = memory;
+const { tcpCurrentMss, tcpMssToMtu, tcpMtup, tcpMtuToMss, tcpSyncMss } = mss;
+const { tcpSendAck, tcpSendActiveReset, tcpSendProbe0, tcpSndWndTest, tcpWriteWakeup, tcpWriteXmitMss } = output;
+const { tcpRackReoTimeout } = rack;
+const { tcpEnterLoss } = recovery;
+const { __tcpRetransmitSkb, tcpFragment, tcpRetransmitSkb } = retransmit;
+const { tcpBoundRto, tcpSetRto } = rtt;
+const { tcpDone } = socket;
+const { tcpRtoMinUs } = routeMetrics;
+const { tcpTimeWait } = timewait;
+const { tcpPacingDelay, tcpPacingStop } = tsq;
 const { ERRNO, Timer } = core;
 const {
   TCP_CA_CWR,

@@ -7,17 +7,22 @@ import * as core from "../../../core/mod.ts";
 import * as sock from "../sock/contract.ts";
 import * as contract from "./contract.ts";
 import * as header from "./header.ts";
-import { tcpParseOptions } from "./options.ts";
-import { tcpUpdateMetrics } from "./route_metrics.ts";
-import { tcpDone } from "./socket.ts";
-import { tcpOowRateLimited, tcpPawsReject } from "./state.ts";
+import * as options from "./options.ts";
+import * as routeMetrics from "./route_metrics.ts";
+import * as socket from "./socket.ts";
+import * as state from "./state.ts";
 import type { EhashNode, TcpEntry } from "./table.ts";
 import * as tcpSock from "./tcp_sock.ts";
 import { TCP_KIND_TIMEWAIT, type TcpSock } from "./tcp_sock.ts";
 import type { TcpState } from "./tcp_state.ts";
-import { tcpReceiveWindow } from "./window.ts";
+import * as window from "./window.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { tcpParseOptions } = options;
+const { tcpUpdateMetrics } = routeMetrics;
+const { tcpDone } = socket;
+const { tcpOowRateLimited, tcpPawsReject } = state;
+const { tcpReceiveWindow } = window;
 const { Timer } = core;
 const { SOCK_CONNECT_BIND } = sock;
 const { TCP_FIN_WAIT2, TCP_TIME_WAIT } = contract;

@@ -6,13 +6,15 @@
 import type { SkBuff } from "../../../core/mod.ts";
 import * as core from "../../../core/mod.ts";
 import * as contract from "./contract.ts";
-import { tcpWriteXmit } from "./output.ts";
-import { tcpXmitRetransmitQueue } from "./retransmit.ts";
+import * as output from "./output.ts";
+import * as retransmit from "./retransmit.ts";
 import type { TcpPacing, TcpSock } from "./tcp_sock.ts";
 import * as tcpSock from "./tcp_sock.ts";
 import type { TcpState } from "./tcp_state.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
+const { tcpWriteXmit } = output;
+const { tcpXmitRetransmitQueue } = retransmit;
 const { HrTimer, Napi } = core;
 const { TCP_CLOSE, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LAST_ACK, TCP_NAGLE_OFF } =
   contract;
