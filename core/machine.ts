@@ -184,18 +184,25 @@ export class Machine extends Clock {
 
   /** Ends an entry; the outermost one runs softirqs, then wakes. Linux: irq_exit(), local_bh_enable(). */
   exit(): void {
-    if (this.depth === 1) {
-      if (this.cpus.length > 1 && this.raised !== 0) this.#runCpus(true);
-      else if (this.cpu.pending !== 0 && this.now >= this.cpu.restUntil) doSoftirq(this, this.cpu);
-    }
+    if (this.depth !== 1) this.depth--;
+    else this.#exitLast();
+  }
+
+  #exitLast(): void {
+    if (this.cpus.length > 1 && this.raised !== 0) this.#runCpus(true);
+    else if (this.cpu.pending !== 0 && this.now >= this.cpu.restUntil) doSoftirq(this, this.cpu);
     this.leave();
   }
 
   /** Ends an entry without running softirqs: ksoftirqd's. Where the machine is strict, a plugin's error surfaces here. */
   leave(): void {
-    if (this.depth === 1 && this.#atRest.length !== 0) this.#runAtRest();
-    if (this.depth === 1 && this.raised !== 0 && this.cpus.length > 1) this.#runCpus(false);
-    if (--this.depth !== 0) return;
+    if (this.depth !== 1) {
+      this.depth--;
+      return;
+    }
+    if (this.#atRest.length !== 0) this.#runAtRest();
+    if (this.raised !== 0 && this.cpus.length > 1) this.#runCpus(false);
+    this.depth = 0;
     if (this.readyCount !== 0 && !this.#waking) this.#wakeAll();
     this.rest();
     if (this.#thrown !== null && !this.#waking) this.#rethrow();

@@ -101,6 +101,8 @@ export const DESTRUCTOR_NONE = 0;
 export const DESTRUCTOR_WFREE = 1;
 /** `skb.destructor`: {@linkcode SkbOwner.rfree}. */
 export const DESTRUCTOR_RFREE = 2;
+// What a module exports is loaded at each use, by itself too; a constant of its own is not.
+const [NONE, WFREE, RFREE] = [DESTRUCTOR_NONE, DESTRUCTOR_WFREE, DESTRUCTOR_RFREE];
 
 /** A route attached to a packet. Its fields belong to `fib`; core only carries it. Linux: struct dst_entry. */
 export interface SkbDst {
@@ -341,9 +343,9 @@ export class SkBuff {
     if (owner === null) return;
     const kind = this.destructor;
     this.owner = null;
-    this.destructor = DESTRUCTOR_NONE;
-    if (kind === DESTRUCTOR_WFREE) owner.wfree(this.truesize);
-    else if (kind === DESTRUCTOR_RFREE) owner.rfree(this.truesize);
+    this.destructor = NONE;
+    if (kind === WFREE) owner.wfree(this.truesize);
+    else if (kind === RFREE) owner.rfree(this.truesize);
   }
 
   /** Ends its life without a drop: it was delivered or sent. Linux: consume_skb(). */
