@@ -42,6 +42,25 @@ Deno.test("JavaScript and WebAssembly sum alike at every length and offset", () 
   }
 });
 
+Deno.test("WebAssembly sums and copies the largest and smallest words alike, past its blocks of 256 KiB", () => {
+  using machine = new TestMachine({ slabBytes: 4 << 20 });
+  const { slab } = machine.pages;
+  const js = javascriptOps(slab.bytes, slab.view);
+  const dst = 0x100040;
+  for (const byte of [0, 0x7f, 0x80, 0xff]) {
+    slab.bytes.fill(byte, 0, dst);
+    for (const len of [15, 16, 63, 64, 79, 80, 1448, 0x3ffff, 0x40000, 0x40001, 0x80011, 0x100000]) {
+      for (const initial of [0, 0xffff, 0x7fffffff]) {
+        const sum = js.csum(1, len, initial);
+        assertEquals(slab.ops.csum(1, len, initial), sum, `${byte} ${len}`);
+        assertEquals(slab.ops.copyCsum(dst, 1, len, initial), sum, `${byte} ${len} copied`);
+      }
+      assertEquals(slab.bytes[dst], byte);
+      assertEquals(slab.bytes[dst + len - 1], byte);
+    }
+  }
+});
+
 Deno.test("the sum in JavaScript does not overflow at any length", () => {
   const bytes = new Uint8Array(4 << 20).fill(0xff);
   assertEquals(csumJs(new DataView(bytes.buffer), 0, bytes.length, 0xffffffff), 0xffff);

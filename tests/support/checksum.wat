@@ -20,12 +20,17 @@
     (local.set $s (i64.add (i64.and (local.get $s) (i64.const 0xffff)) (i64.shr_u (local.get $s) (i64.const 16))))
     (i32.wrap_i64 (local.get $s)))
 
-  ;; The four 32-bit lanes, added as 64 bits.
+  ;; The four signed 32-bit lanes, added as 64 bits.
   (func $lanes (param $v v128) (result i64)
     (local.set $v (i64x2.add
-      (i64x2.extend_low_i32x4_u (local.get $v))
-      (i64x2.extend_high_i32x4_u (local.get $v))))
+      (i64x2.extend_low_i32x4_s (local.get $v))
+      (i64x2.extend_high_i32x4_s (local.get $v))))
     (i64.add (i64x2.extract_lane 0 (local.get $v)) (i64x2.extract_lane 1 (local.get $v))))
+
+  ;; What was taken off the n bytes, as far as they were added 16 at a time, and `initial`. See $csum_block.
+  (func $unbias (param $n i32) (param $initial i32) (result i64)
+    (i64.add (i64.extend_i32_u (local.get $initial))
+      (i64.shl (i64.extend_i32_u (i32.and (local.get $n) (i32.const -16))) (i64.const 14))))
 
   ;; Adds the last n < 16 bytes to s.
   (func $tail (param $p i32) (param $n i32) (param $s i64) (result i64)
@@ -43,66 +48,80 @@
       (local.set $s (i64.add (local.get $s) (i64.load8_u (local.get $p))))))
     (local.get $s))
 
-  ;; One block. A lane takes at most 2 * 0xffff per 16 bytes and the four accumulators are added before they are widened:
-  ;; they overflow beyond 512 KiB, hence the blocks of 256 KiB in the exports.
+  ;; One block. Words are added in signed pairs, for which x86 and ARM have one instruction, after 0x8000 was taken off
+  ;; each: 2^14 per byte are owed at the end. A lane takes at most 2 * 0x8000 per 16 bytes, and the four accumulators are
+  ;; added before they are widened: they overflow beyond 512 KiB, hence the blocks of 256 KiB in the exports.
   (func $csum_block (param $p i32) (param $n i32) (param $initial i32) (result i32)
     (local $a v128) (local $b v128) (local $c v128) (local $d v128)
+    (local $bias v128) (local $ones v128) (local $m i32)
+    (local.set $bias (v128.const i16x8 0x8000 0x8000 0x8000 0x8000 0x8000 0x8000 0x8000 0x8000))
+    (local.set $ones (v128.const i16x8 1 1 1 1 1 1 1 1))
+    (local.set $m (local.get $n))
     (if (i32.ge_u (local.get $n) (i32.const 64)) (then
       (loop $by64
-        (local.set $a (i32x4.add (local.get $a) (i32x4.extadd_pairwise_i16x8_u (v128.load align=1 (local.get $p)))))
-        (local.set $b (i32x4.add (local.get $b)
-          (i32x4.extadd_pairwise_i16x8_u (v128.load offset=16 align=1 (local.get $p)))))
-        (local.set $c (i32x4.add (local.get $c)
-          (i32x4.extadd_pairwise_i16x8_u (v128.load offset=32 align=1 (local.get $p)))))
-        (local.set $d (i32x4.add (local.get $d)
-          (i32x4.extadd_pairwise_i16x8_u (v128.load offset=48 align=1 (local.get $p)))))
+        (local.set $a (i32x4.add (local.get $a) (i32x4.dot_i16x8_s
+          (v128.xor (v128.load align=1 (local.get $p)) (local.get $bias)) (local.get $ones))))
+        (local.set $b (i32x4.add (local.get $b) (i32x4.dot_i16x8_s
+          (v128.xor (v128.load offset=16 align=1 (local.get $p)) (local.get $bias)) (local.get $ones))))
+        (local.set $c (i32x4.add (local.get $c) (i32x4.dot_i16x8_s
+          (v128.xor (v128.load offset=32 align=1 (local.get $p)) (local.get $bias)) (local.get $ones))))
+        (local.set $d (i32x4.add (local.get $d) (i32x4.dot_i16x8_s
+          (v128.xor (v128.load offset=48 align=1 (local.get $p)) (local.get $bias)) (local.get $ones))))
         (local.set $p (i32.add (local.get $p) (i32.const 64)))
         (local.set $n (i32.sub (local.get $n) (i32.const 64)))
         (br_if $by64 (i32.ge_u (local.get $n) (i32.const 64))))))
     (if (i32.ge_u (local.get $n) (i32.const 16)) (then
       (loop $by16
-        (local.set $a (i32x4.add (local.get $a) (i32x4.extadd_pairwise_i16x8_u (v128.load align=1 (local.get $p)))))
+        (local.set $a (i32x4.add (local.get $a) (i32x4.dot_i16x8_s
+          (v128.xor (v128.load align=1 (local.get $p)) (local.get $bias)) (local.get $ones))))
         (local.set $p (i32.add (local.get $p) (i32.const 16)))
         (local.set $n (i32.sub (local.get $n) (i32.const 16)))
         (br_if $by16 (i32.ge_u (local.get $n) (i32.const 16))))))
     (call $fold (call $tail (local.get $p) (local.get $n)
-      (i64.add (i64.extend_i32_u (local.get $initial))
+      (i64.add (call $unbias (local.get $m) (local.get $initial))
         (call $lanes (i32x4.add (i32x4.add (local.get $a) (local.get $b)) (i32x4.add (local.get $c) (local.get $d))))))))
 
   ;; csum(ptr, len, initial) -> sum. One function for one block, as a call costs as much as 64 bytes.
   (func $csum (export "csum") (param $p i32) (param $n i32) (param $initial i32) (result i32)
     (local $a v128) (local $b v128) (local $c v128) (local $d v128) (local $s i64)
+    (local $bias v128) (local $ones v128) (local $m i32)
+    (local.set $bias (v128.const i16x8 0x8000 0x8000 0x8000 0x8000 0x8000 0x8000 0x8000 0x8000))
+    (local.set $ones (v128.const i16x8 1 1 1 1 1 1 1 1))
     (if (i32.gt_u (local.get $n) (i32.const 0x40000)) (then
       (loop $blocks
         (local.set $initial (call $csum_block (local.get $p) (i32.const 0x40000) (local.get $initial)))
         (local.set $p (i32.add (local.get $p) (i32.const 0x40000)))
         (local.set $n (i32.sub (local.get $n) (i32.const 0x40000)))
         (br_if $blocks (i32.gt_u (local.get $n) (i32.const 0x40000))))))
+    (local.set $m (local.get $n))
     (if (i32.ge_u (local.get $n) (i32.const 64)) (then
       (loop $by64
-        (local.set $a (i32x4.add (local.get $a) (i32x4.extadd_pairwise_i16x8_u (v128.load align=1 (local.get $p)))))
-        (local.set $b (i32x4.add (local.get $b)
-          (i32x4.extadd_pairwise_i16x8_u (v128.load offset=16 align=1 (local.get $p)))))
-        (local.set $c (i32x4.add (local.get $c)
-          (i32x4.extadd_pairwise_i16x8_u (v128.load offset=32 align=1 (local.get $p)))))
-        (local.set $d (i32x4.add (local.get $d)
-          (i32x4.extadd_pairwise_i16x8_u (v128.load offset=48 align=1 (local.get $p)))))
+        (local.set $a (i32x4.add (local.get $a) (i32x4.dot_i16x8_s
+          (v128.xor (v128.load align=1 (local.get $p)) (local.get $bias)) (local.get $ones))))
+        (local.set $b (i32x4.add (local.get $b) (i32x4.dot_i16x8_s
+          (v128.xor (v128.load offset=16 align=1 (local.get $p)) (local.get $bias)) (local.get $ones))))
+        (local.set $c (i32x4.add (local.get $c) (i32x4.dot_i16x8_s
+          (v128.xor (v128.load offset=32 align=1 (local.get $p)) (local.get $bias)) (local.get $ones))))
+        (local.set $d (i32x4.add (local.get $d) (i32x4.dot_i16x8_s
+          (v128.xor (v128.load offset=48 align=1 (local.get $p)) (local.get $bias)) (local.get $ones))))
         (local.set $p (i32.add (local.get $p) (i32.const 64)))
         (local.set $n (i32.sub (local.get $n) (i32.const 64)))
         (br_if $by64 (i32.ge_u (local.get $n) (i32.const 64))))
       (local.set $a (i32x4.add (i32x4.add (local.get $a) (local.get $b)) (i32x4.add (local.get $c) (local.get $d))))))
     (if (i32.ge_u (local.get $n) (i32.const 16)) (then
       (loop $by16
-        (local.set $a (i32x4.add (local.get $a) (i32x4.extadd_pairwise_i16x8_u (v128.load align=1 (local.get $p)))))
+        (local.set $a (i32x4.add (local.get $a) (i32x4.dot_i16x8_s
+          (v128.xor (v128.load align=1 (local.get $p)) (local.get $bias)) (local.get $ones))))
         (local.set $p (i32.add (local.get $p) (i32.const 16)))
         (local.set $n (i32.sub (local.get $n) (i32.const 16)))
         (br_if $by16 (i32.ge_u (local.get $n) (i32.const 16))))))
     (local.set $a (i64x2.add
-      (i64x2.extend_low_i32x4_u (local.get $a))
-      (i64x2.extend_high_i32x4_u (local.get $a))))
+      (i64x2.extend_low_i32x4_s (local.get $a))
+      (i64x2.extend_high_i32x4_s (local.get $a))))
     (local.set $s (i64.add
       (i64.add (i64x2.extract_lane 0 (local.get $a)) (i64x2.extract_lane 1 (local.get $a)))
-      (i64.extend_i32_u (local.get $initial))))
+      (i64.add (i64.extend_i32_u (local.get $initial))
+        (i64.shl (i64.extend_i32_u (i32.and (local.get $m) (i32.const -16))) (i64.const 14)))))
     (if (i32.and (local.get $n) (i32.const 8)) (then
       (local.set $s (i64.add (local.get $s) (i64.load32_u align=1 (local.get $p))))
       (local.set $s (i64.add (local.get $s) (i64.load32_u offset=4 align=1 (local.get $p))))
@@ -153,20 +172,28 @@
 
   (func $copy_csum_block (param $q i32) (param $p i32) (param $n i32) (param $initial i32) (result i32)
     (local $a v128) (local $b v128) (local $c v128) (local $d v128) (local $x v128) (local $s i64)
+    (local $bias v128) (local $ones v128) (local $m i32)
+    (local.set $bias (v128.const i16x8 0x8000 0x8000 0x8000 0x8000 0x8000 0x8000 0x8000 0x8000))
+    (local.set $ones (v128.const i16x8 1 1 1 1 1 1 1 1))
+    (local.set $m (local.get $n))
     (if (i32.ge_u (local.get $n) (i32.const 64)) (then
       (loop $by64
         (local.set $x (v128.load align=1 (local.get $p)))
         (v128.store align=1 (local.get $q) (local.get $x))
-        (local.set $a (i32x4.add (local.get $a) (i32x4.extadd_pairwise_i16x8_u (local.get $x))))
+        (local.set $a (i32x4.add (local.get $a) (i32x4.dot_i16x8_s
+          (v128.xor (local.get $x) (local.get $bias)) (local.get $ones))))
         (local.set $x (v128.load offset=16 align=1 (local.get $p)))
         (v128.store offset=16 align=1 (local.get $q) (local.get $x))
-        (local.set $b (i32x4.add (local.get $b) (i32x4.extadd_pairwise_i16x8_u (local.get $x))))
+        (local.set $b (i32x4.add (local.get $b) (i32x4.dot_i16x8_s
+          (v128.xor (local.get $x) (local.get $bias)) (local.get $ones))))
         (local.set $x (v128.load offset=32 align=1 (local.get $p)))
         (v128.store offset=32 align=1 (local.get $q) (local.get $x))
-        (local.set $c (i32x4.add (local.get $c) (i32x4.extadd_pairwise_i16x8_u (local.get $x))))
+        (local.set $c (i32x4.add (local.get $c) (i32x4.dot_i16x8_s
+          (v128.xor (local.get $x) (local.get $bias)) (local.get $ones))))
         (local.set $x (v128.load offset=48 align=1 (local.get $p)))
         (v128.store offset=48 align=1 (local.get $q) (local.get $x))
-        (local.set $d (i32x4.add (local.get $d) (i32x4.extadd_pairwise_i16x8_u (local.get $x))))
+        (local.set $d (i32x4.add (local.get $d) (i32x4.dot_i16x8_s
+          (v128.xor (local.get $x) (local.get $bias)) (local.get $ones))))
         (local.set $p (i32.add (local.get $p) (i32.const 64)))
         (local.set $q (i32.add (local.get $q) (i32.const 64)))
         (local.set $n (i32.sub (local.get $n) (i32.const 64)))
@@ -175,13 +202,14 @@
       (loop $by16
         (local.set $x (v128.load align=1 (local.get $p)))
         (v128.store align=1 (local.get $q) (local.get $x))
-        (local.set $a (i32x4.add (local.get $a) (i32x4.extadd_pairwise_i16x8_u (local.get $x))))
+        (local.set $a (i32x4.add (local.get $a) (i32x4.dot_i16x8_s
+          (v128.xor (local.get $x) (local.get $bias)) (local.get $ones))))
         (local.set $p (i32.add (local.get $p) (i32.const 16)))
         (local.set $q (i32.add (local.get $q) (i32.const 16)))
         (local.set $n (i32.sub (local.get $n) (i32.const 16)))
         (br_if $by16 (i32.ge_u (local.get $n) (i32.const 16))))))
     (local.set $s (call $tail (local.get $p) (local.get $n)
-      (i64.add (i64.extend_i32_u (local.get $initial))
+      (i64.add (call $unbias (local.get $m) (local.get $initial))
         (call $lanes (i32x4.add (i32x4.add (local.get $a) (local.get $b)) (i32x4.add (local.get $c) (local.get $d)))))))
     (call $copy_tail (local.get $q) (local.get $p) (local.get $n))
     (call $fold (local.get $s)))
