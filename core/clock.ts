@@ -73,7 +73,7 @@ export abstract class Clock extends Timers {
     const end = this.#virtual().time + ns;
     if (this.cost !== null) this.cost.until = end;
     this.drain();
-    while (this.nextTimer(true) <= end) this.#jump(this.nextTimer(true));
+    for (let next = this.nextTimer(true); next <= end; next = this.nextTimer(true)) this.#jump(next);
     this.#jump(end);
     if (this.cost !== null) this.cost.until = Infinity;
   }
