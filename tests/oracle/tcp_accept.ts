@@ -8,26 +8,30 @@ import type { TcpMismatch } from "./tcp_compare.ts";
 
 /** The reason why a difference is accepted, or undefined. */
 export function accepted(mismatch: TcpMismatch): string | undefined {
-  return crossedWithoutScaling(mismatch) ?? timestampOfOldAck(mismatch) ?? dataUnderOldAck(mismatch);
+  return crossedWithoutScaling(mismatch) ?? timestampOfOldAck(mismatch) ?? dataUnderOldAck(mismatch) ??
+    dataBehindFin(mismatch);
 }
 
 /** A timestamp ahead by so much makes what follows too old, where it was taken; or behind one that is as far ahead. */
 const FAR = 1000;
+/** Half of all timestamps ahead: a step of one decides whether it is ahead or behind. */
+const HALF = 0x80000000;
 
 /** A segment with an ACK older than the last brings a newer timestamp: netpath echoes it, as later kernels do; 6.18 does not. */
 function timestampOfOldAck({ case: { steps }, step, differences }: TcpMismatch): string | undefined {
-  let newest = 0, stamped = false;
+  let newest = 0, stamped = false, edge = false;
   for (const one of steps.slice(0, step + 1)) {
     if (one.kind !== "segment" || !one.flags.includes("A") || /[SR]/.test(one.flags)) continue;
     const old = one.ack.off < 0 || one.ack.base === "una" || one.ack.base === "isn";
     for (const option of one.options) {
+      if (option.kind === "ts" && Math.abs(Math.abs(option.val) - HALF) < FAR) edge = true;
       if (!old || option.kind !== "ts") continue;
       stamped = true;
       newest = Math.max(newest, Math.abs(option.val));
     }
   }
   const echoes = differences.every((text) => /^frame \d+\.options: .*ts ecr/.test(text));
-  return newest > FAR || (stamped && echoes) ? "the timestamp of a segment with an old ACK" : undefined;
+  return newest > FAR || (stamped && (echoes || edge)) ? "the timestamp of a segment with an old ACK" : undefined;
 }
 
 /** Both SYNs crossed, and the peer's offered no window scaling: Linux answers with its own shift, and scales its windows. */
@@ -54,4 +58,19 @@ function dataUnderOldAck({ case: { steps }, step, left, right, differences }: Tc
   if (!old || !challenged || ((kernel[0].ack.raw - netpath[0].ack.raw) | 0) !== one.length) return undefined;
   const only = differences.every((text) => /^frame 0\.(ack|window|options): /.test(text));
   return only ? "predicted data under an ACK that is too old" : undefined;
+}
+
+/**
+ * Data that follows a FIN in the out-of-order queue: Linux hangs it on the segment with the FIN, and does not see that it
+ * overlaps another; netpath queues it by itself, and tells the overlap by D-SACK.
+ */
+function dataBehindFin({ case: { steps }, step, left, right, differences }: TcpMismatch): string | undefined {
+  const one = steps[step];
+  const fin = steps.slice(0, step).some((before) => before.kind === "segment" && before.flags.includes("F"));
+  if (one?.kind !== "segment" || one.length === 0 || !fin) return undefined;
+  const blocks = (options: readonly string[] | undefined) => /sack ([\d ]+)/.exec(options?.join(",") ?? "")?.[1] ?? "";
+  const [kernel, netpath] = [blocks(left?.frames[0]?.options), blocks(right?.frames[0]?.options)];
+  const dsack = kernel !== "" && new RegExp(`^\\d+ \\d+ ${kernel}$`).test(netpath);
+  const only = differences.every((text) => /^frame 0\.options: /.test(text));
+  return dsack && only ? "data behind a FIN out of order" : undefined;
 }

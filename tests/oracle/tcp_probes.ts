@@ -214,6 +214,20 @@ function established(probes: TcpProbes): void {
     ...[20, 15, 40, 35, 5].map((off) => seg("PA", { len: 10, seq: `nxt+${off}` })),
     seg("PA", { len: 10 }),
   );
+  // What joins its left neighbour may overlap or cover its right ones: no D-SACK, and they stay.
+  const joins = (note: string, ...parts: [number, number][]) =>
+    probe(
+      `holes, joined: ${note}`,
+      ...[...parts, [0, 100]].map(([off, len]) => seg("PA", { len, seq: `nxt+${off}` })),
+      call("read", 2000),
+    );
+  joins("the right one is overlapped", [100, 100], [250, 150], [200, 60]);
+  joins("the right one is covered", [100, 100], [250, 50], [200, 200]);
+  joins("two are covered", [100, 100], [250, 50], [350, 50], [200, 250]);
+  joins("then bytes of both", [100, 100], [250, 150], [200, 60], [255, 20]);
+  joins("then all again and more", [100, 100], [250, 150], [200, 60], [100, 700]);
+  joins("then the right one again and more", [100, 100], [250, 150], [200, 60], [250, 700]);
+  joins("then the end of the covered one, and more", [100, 100], [250, 50], [200, 200], [300, 20], [300, 300]);
   probe(
     "a hole and a FIN behind it",
     seg("FPA", { len: 10, seq: "nxt+10" }),

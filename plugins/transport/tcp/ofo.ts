@@ -210,8 +210,8 @@ function ofoInsert(tp: TcpSock, ofo: SkbTiers, skb: SkBuff, seq: number, endSeq:
         return OFO_QUEUED;
       }
     } else if (tcpTryCoalesce(tp, left, skb)) {
+      // What it overlaps on its right stays, and no D-SACK tells of it: so Linux does, too.
       ofo.tight = false;
-      ofoMergeRight(tp, ofo, at + 1, endSeq);
       return OFO_COALESCED;
     }
   }
