@@ -123,10 +123,7 @@ export class Machine extends Clock {
     }
     for (let i = 0; i < cpus; i++) this.cpus.push(new Cpu(i));
     this.cpu = this.cpus[0];
-    for (const cpu of this.cpus) {
-      cpu.backlogNapi = backlogNapi(this);
-      cpu.backlogNapi.cpu = cpu;
-    }
+    for (const cpu of this.cpus) (cpu.backlogNapi = backlogNapi(this)).cpu = cpu;
     const onError = (who: string, error: unknown): void => this.fault(who, error);
     this.timers.onError = this.deferrable.onError = this.hrtimers.onError = onError;
     this.bus.onError = (name, error) => this.fault(`a listener of ${name}`, error);
@@ -196,10 +193,7 @@ export class Machine extends Clock {
 
   /** Ends an entry without running softirqs: ksoftirqd's. Where the machine is strict, a plugin's error surfaces here. */
   leave(): void {
-    if (this.depth !== 1) {
-      this.depth--;
-      return;
-    }
+    if (this.depth !== 1) return void this.depth--;
     if (this.#atRest.length !== 0) this.#runAtRest();
     if (this.raised !== 0 && this.cpus.length > 1) this.#runCpus(false);
     this.depth = 0;
