@@ -140,14 +140,17 @@ export function tcpRcvEstablished(tp: TcpSock, skb: SkBuff): void {
     return;
   }
   const window = (tp.rcvWup + tp.rcvWnd - tp.rcvNxt) | 0;
-  if (
-    ((cb[c + CB_END_SEQ] - tp.rcvNxt) | 0) > window ||
-    (skb.truesize > tp.forwardAlloc && (tp.sk.rmemAlloc > tp.sk.rcvbuf || !skRmemSchedule(tp, skb.truesize)))
-  ) {
+  if (((cb[c + CB_END_SEQ] - tp.rcvNxt) | 0) > window || (skb.truesize > tp.forwardAlloc && !moreMemory(tp, skb))) {
     rcvSlow(tp, skb);
     return;
   }
   rcvData(tp, skb, hlen);
+}
+
+/** Fills the reserve up. Linux leaves the short way for it, and with it forgets a D-SACK that waits for its ACK. Borrows `skb`. */
+function moreMemory(tp: TcpSock, skb: SkBuff): boolean {
+  tp.hasDsack = false;
+  return tp.sk.rmemAlloc <= tp.sk.rcvbuf && skRmemSchedule(tp, skb.truesize);
 }
 
 /** Predicted data, in the window and in the reserve of memory. Takes ownership of `skb`. */

@@ -355,7 +355,8 @@ export function tcpEcnCheckCe(tp: TcpSock, skb: SkBuff): void {
 /** The sender reduced its window: marks are answered. Linux: tcp_ecn_accept_cwr(). Borrows `skb`. */
 export function tcpEcnAcceptCwr(tp: TcpSock, skb: SkBuff): void {
   const c = tp.st.cb;
-  if ((skb.cb[c + CB_FLAGS] & TCPHDR_CWR) === 0) return;
+  // Without ECN the bit says nothing.
+  if ((skb.cb[c + CB_FLAGS] & TCPHDR_CWR) === 0 || (tp.ecnFlags & TCP_ECN_OK) === 0) return;
   tp.ecnFlags &= ~TCP_ECN_DEMAND_CWR;
   // Its window may be a single packet now: it must not wait for a second one.
   if (skb.cb[c + CB_SEQ] !== skb.cb[c + CB_END_SEQ]) tp.ackPending |= ICSK_ACK_NOW;

@@ -96,6 +96,28 @@ Deno.test("delayed ACK: 40 ms in a conversation, and at once for the second full
   assertEquals(t.ext("DelayedACKs"), 1);
 });
 
+for (const ecn of [true, false]) {
+  Deno.test(`CWR asks for an ACK at once ${ecn ? "where ECN was agreed on" : "in no other connection"}. RFC 3168`, () => {
+    using t = new RawPeer();
+    const { sys } = t.host;
+    const lis = sys.socket(2, 1, 0);
+    sys.bind(lis, 0, 80);
+    sys.listen(lis, 1);
+    t.port = 80;
+    t.send({ seq: 0, flags: ecn ? "SEC" : "S", options: mssOption(1460) });
+    assertEquals(t.take()[0].flags, ecn ? "SAE" : "SA");
+    t.send({ seq: 1, ack: 1, flags: "PA" }, new Uint8Array(10));
+    const fd = sys.accept(lis);
+    sys.close(lis);
+    t.read(fd, 10);
+    t.write(fd, 5);
+    t.take();
+    t.send({ seq: 11, ack: 6, flags: "PAC" }, new Uint8Array(10));
+    assertEquals(t.take().map((s) => s.ack), ecn ? [21] : []);
+    assertEquals(t.after(60).map((s) => s.ack), ecn ? [] : [21]);
+  });
+}
+
 Deno.test("zero window: probes of no data after 200, 600, 1400 ms ...; data goes when it opens", () => {
   using t = new RawPeer();
   const fd = t.accept({ window: 2000 });
