@@ -23,10 +23,7 @@ import {
   NUD_STALE,
 } from "./contract.ts";
 import type { NeighEntry, NeighState } from "./table.ts";
-import * as header from "../inet/header.ts";
-
-// Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
-const { ipToString } = header;
+import { ipToString } from "../inet/header.ts";
 
 /** The shortest time between two probes, ms. */
 const MIN_RETRANS = 10;
