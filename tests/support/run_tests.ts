@@ -108,6 +108,17 @@ function isDirectory(path: string): boolean {
   }
 }
 
+/** Whether there is such a file or folder; patterns and URLs are for `deno test` to look up. */
+function isThere(path: string): boolean {
+  if (/[*?{[]|:\/\//.test(path)) return true;
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** The test files of folders and of those inside, in order; a file stays itself. */
 function filesOf(paths: readonly string[]): string[] {
   return paths.flatMap((path) => {
@@ -165,6 +176,13 @@ export async function main(argv: string[]): Promise<number> {
     else paths.push(arg.replace(/^\.\//, "").replace(/\/+$/, ""));
   }
   if (paths.length === 0) paths.push("tests");
+
+  const missing = paths.filter((p) => !isThere(p));
+  if (missing.length > 0) {
+    for (const p of missing) console.error(`Cannot run ${p}: there is no such file or folder in ${Deno.cwd()}`);
+    console.log(format({ passed: 0, failed: missing.length, skipped: 0 }));
+    return 1;
+  }
 
   const oracle = paths.filter((p) => p === ORACLE || p.startsWith(`${ORACLE}/`));
   const rest = paths.filter((p) => !oracle.includes(p));
