@@ -91,7 +91,8 @@ export function tcpTryCoalesce(tp: TcpSock, to: SkBuff, skb: SkBuff): boolean {
   const added = skb.nrFrags + (linear !== 0 ? 1 : 0);
   if (linear !== 0 && (skb.flags & SKB_HEAD_LOCKED) !== 0) return false;
   if (to.nrFrags + added > MAX_SKB_FRAGS || to.fragList !== null || skb.fragList !== null) return false;
-  const delta = skb.truesize - SIZEOF_SK_BUFF;
+  // Of a FIN alone nothing is kept.
+  const delta = added === 0 ? 0 : skb.truesize - SIZEOF_SK_BUFF;
   if (delta > tp.forwardAlloc && !skRmemSchedule(tp, delta)) return false;
   if (linear !== 0) {
     skb.slab.get(skb.head);
