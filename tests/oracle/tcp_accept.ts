@@ -64,16 +64,17 @@ function dataUnderOldAck({ case: { steps }, step, left, right, differences }: Tc
 }
 
 /**
- * Data that follows a FIN in the out-of-order queue: Linux hangs it on the segment with the FIN, and does not see that it
- * overlaps another; netpath queues it by itself, and tells the overlap by D-SACK.
+ * What follows a FIN in the out-of-order queue, data or another FIN: Linux hangs it on the segment with the FIN, does not see that it
+ * overlaps another, and lets the window grow; netpath queues it by itself, and tells the overlap by D-SACK.
  */
 function dataBehindFin({ case: { steps }, step, left, right, differences }: TcpMismatch): string | undefined {
   const one = steps[step];
   const fin = steps.slice(0, step).some((before) => before.kind === "segment" && before.flags.includes("F"));
-  if (one?.kind !== "segment" || one.length === 0 || !fin) return undefined;
+  if (one?.kind !== "segment" || !fin) return undefined;
   const blocks = (options: readonly string[] | undefined) => /sack ([\d ]+)/.exec(options?.join(",") ?? "")?.[1] ?? "";
   const [kernel, netpath] = [blocks(left?.frames[0]?.options), blocks(right?.frames[0]?.options)];
   const dsack = kernel !== "" && new RegExp(`^\\d+ \\d+ ${kernel}$`).test(netpath);
-  const only = differences.every((text) => /^frame 0\.options: /.test(text));
-  return dsack && only ? "data behind a FIN out of order" : undefined;
+  const only = (field: string) => differences.every((text) => text.startsWith(`frame 0.${field}: `));
+  const grew = kernel !== "" && one.flags.includes("F") && only("window");
+  return (dsack && only("options")) || grew ? "data or a FIN behind a FIN out of order" : undefined;
 }
