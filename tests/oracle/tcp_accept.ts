@@ -40,7 +40,9 @@ function crossedWithoutScaling({ case: { setup, steps }, differences }: TcpMisma
     step.kind === "segment" && step.flags.includes("S") && !step.options.some(({ kind }) => kind === "wscale")
   );
   // Its identification is random, and 0 once in 65,536 times.
-  const only = differences.every((text) => /^frame \d+\.(options|window|ip): /.test(text));
+  const only = differences.every((text) =>
+    /^frame \d+\.(options|window): |^frame \d+\.ip: "(.*)id0(.*)" \| "\2idn\3"$/.test(text)
+  );
   return setup === "synSent" && plain && only
     ? "window scaling that the peer of a crossed open did not offer"
     : undefined;
@@ -75,6 +77,7 @@ function dataBehindFin({ case: { steps }, step, left, right, differences }: TcpM
   const [kernel, netpath] = [blocks(left?.frames[0]?.options), blocks(right?.frames[0]?.options)];
   const dsack = kernel !== "" && new RegExp(`^\\d+ \\d+ ${kernel}$`).test(netpath);
   const only = (field: string) => differences.every((text) => text.startsWith(`frame 0.${field}: `));
-  const grew = kernel !== "" && one.flags.includes("F") && only("window");
+  const grew = kernel !== "" && one.flags.includes("F") && only("window") &&
+    left!.frames[0].window > right!.frames[0].window;
   return (dsack && only("options")) || grew ? "data or a FIN behind a FIN out of order" : undefined;
 }

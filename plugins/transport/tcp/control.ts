@@ -24,7 +24,7 @@ import type { TcpSock } from "./tcp_sock.ts";
 import * as tcpSock from "./tcp_sock.ts";
 import type { TcpState } from "./tcp_state.ts";
 import * as timer from "./timer.ts";
-import * as window from "./window.ts";
+import * as win from "./window.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
 const { tcpSendSynData } = fastopenClient;
@@ -46,7 +46,7 @@ const { tcpCaDstInit, tcpDstEcn, tcpMetricsOf, tcpRtoMinUs } = routeMetrics;
 const { tcpWriteQueuePurge } = socket;
 const { cookieInitTimestamp } = syncookies;
 const { tcpClampProbe0ToUserTimeout, tcpDelackTimerOf, tcpProbe0When, tcpResetXmitTimer } = timer;
-const { tcpFullSpace, tcpSelectInitialWindow } = window;
+const { tcpFullSpace, tcpSelectInitialWindow } = win;
 const { ERRNO, G_SOCK, NET_SKB_PAD, NET_XMIT_CN, skbTruesize } = core;
 const { IPPROTO_TCP } = inet;
 const { IP_PMTUDISC_DO, IP_PMTUDISC_WANT } = ipv4;

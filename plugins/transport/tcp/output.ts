@@ -29,7 +29,7 @@ import type { TcpSock } from "./tcp_sock.ts";
 import * as tcpSock from "./tcp_sock.ts";
 import * as timer from "./timer.ts";
 import * as tsq from "./tsq.ts";
-import * as window from "./window.ts";
+import * as win from "./window.ts";
 import * as txStatus from "./tx_status.ts";
 
 export * from "./control.ts";
@@ -49,7 +49,7 @@ const { tcpEnterCwr } = recovery;
 const { tcpFragment, tcpGrowSkb, tcpSetSkbTsoSegs } = retransmit;
 const { tcpProbe0Base, tcpResetXmitTimer, tcpScheduleLossProbe } = timer;
 const { tcpPacingCheck, tcpPacingRate, tcpPacingSent, tcpSmallQueueCheck } = tsq;
-const { tcpSelectWindow } = window;
+const { tcpSelectWindow } = win;
 const { tcpTxSent } = txStatus;
 const {
   CHECKSUM_NONE,

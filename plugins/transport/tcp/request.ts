@@ -31,7 +31,7 @@ import * as tcpSock from "./tcp_sock.ts";
 import { TCP_KIND_REQUEST, type TcpSock } from "./tcp_sock.ts";
 import type { TcpState } from "./tcp_state.ts";
 import * as timewait from "./timewait.ts";
-import * as window from "./window.ts";
+import * as win from "./window.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
 const { tcpFastopenDeliver, tcpTryFastopen } = fastopen;
@@ -45,7 +45,7 @@ const { tcpSynackRttMeas } = rtt;
 const { tcpOowRateLimited, tcpPawsReject } = state;
 const { cookieInitSequence } = syncookies;
 const { tcpInWindow } = timewait;
-const { tcpFullSpace, tcpSelectInitialWindow } = window;
+const { tcpFullSpace, tcpSelectInitialWindow } = win;
 const { ERRNO, Timer } = core;
 const { RTN_BROADCAST, RTN_MULTICAST, skbDst } = fib;
 const { SOCK_RCVBUF_LOCK } = sock;

@@ -26,7 +26,7 @@ import * as timer from "./timer.ts";
 import * as timewait from "./timewait.ts";
 import * as tsq from "./tsq.ts";
 import * as txStatus from "./tx_status.ts";
-import * as window from "./window.ts";
+import * as win from "./window.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
 const { tcpGetPort, tcpHashConnect } = bind;
@@ -43,7 +43,7 @@ const { tcpClearXmitTimers, tcpDeleteKeepaliveTimer, tcpResetKeepaliveTimer, tcp
 const { tcpTimeWait } = timewait;
 const { tcpPacingStop } = tsq;
 const { tcpTxPurge } = txStatus;
-const { tcpReceiveWindow } = window;
+const { tcpReceiveWindow } = win;
 const { DROP, ERRNO, G_SOCK } = core;
 const { RTN_BROADCAST, RTN_LOCAL, RTN_MULTICAST } = fib;
 const {

@@ -15,14 +15,14 @@ import type { EhashNode, TcpEntry } from "./table.ts";
 import * as tcpSock from "./tcp_sock.ts";
 import { TCP_KIND_TIMEWAIT, type TcpSock } from "./tcp_sock.ts";
 import type { TcpState } from "./tcp_state.ts";
-import * as window from "./window.ts";
+import * as win from "./window.ts";
 
 // Constants of the module's own are folded into machine code; an imported binding is loaded and checked at each use.
 const { tcpParseOptions } = options;
 const { tcpUpdateMetrics } = routeMetrics;
 const { tcpDone } = socket;
 const { tcpOowRateLimited, tcpPawsReject } = state;
-const { tcpReceiveWindow } = window;
+const { tcpReceiveWindow } = win;
 const { Timer } = core;
 const { SOCK_CONNECT_BIND } = sock;
 const { TCP_FIN_WAIT2, TCP_TIME_WAIT } = contract;

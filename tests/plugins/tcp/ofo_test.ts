@@ -65,6 +65,34 @@ Deno.test("bytes behind a FIN are nobody's: they hang on no segment, and the rea
   assertEquals([t.read(t.fd, 10), t.read(t.fd, 10)], [0, 0]);
 });
 
+Deno.test("a FIN alone that joins the last segment of the queue costs no memory", () => {
+  using t = new Receiver();
+  const { sk } = t.tp(t.fd);
+  t.part(1, 100);
+  const charged = sk.rmemAlloc;
+  t.part(101, 0, "FA");
+  assertEquals(sk.rmemAlloc, charged);
+  assertEquals(t.all(), bytes(1, 100));
+  assertEquals(t.read(t.fd, 10), 0);
+});
+
+Deno.test("a D-SACK that waits for a delayed ACK: told when time is up, forgotten where the reserve of memory is filled up", () => {
+  for (const full of [false, true]) {
+    using t = new Receiver();
+    t.part(1, 10);
+    t.all();
+    t.write(t.fd, 5);
+    t.take();
+    const send = (seq: number, len: number) => t.send({ seq, ack: 6, flags: "PA" }, bytes(seq, len));
+    send(11, 500);
+    send(491, 500);
+    assertEquals(t.take(), []);
+    if (full) send(991, 1440);
+    const [ack] = full ? t.take() : t.after(60);
+    assertEquals([ack.ack, ack.options.includes("010105")], full ? [2431, false] : [991, true]);
+  }
+});
+
 Deno.test("segments in any order, overlapping in any way: the stream comes out once, and nothing is left", () => {
   const part = fc.record({ from: fc.integer({ min: 1, max: 3000 }), len: fc.integer({ min: 1, max: 900 }) });
   fc.assert(
